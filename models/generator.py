@@ -65,8 +65,8 @@ class Generator(nn.Module):
 
     channels_out: channels of the pictures. size: their height and width.
     seed: of the initial values. channels_in: channels of the codes.
-    widths: channels of the blocks. still: start the last convolution at zero, so that every pixel
-        is 0.5 until the fit moves it.
+    widths: channels of the blocks. start_gray: start the last convolution at zero, so that every
+        pixel is 0.5 until the fit moves it.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Generator(nn.Module):
         seed: int = 0,
         channels_in: int = CODE_CHANNELS,
         widths: tuple[int, ...] = WIDTHS,
-        still: bool = False,
+        start_gray: bool = False,
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
@@ -89,7 +89,7 @@ class Generator(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for _, b in pairs)
         self.last = convolution(widths[-1], 4 * channels_out, 3, generator, bias=True)
-        if still:
+        if start_gray:
             nn.init.zeros_(self.last.weight)
             assert self.last.bias is not None
             nn.init.zeros_(self.last.bias)
@@ -114,7 +114,7 @@ class GeneratedLayer(nn.Module):
 
     frames: how many. channels, size: of the pictures. seed: of codes and initial values.
     dtype: of the convolutions, by autocast; weights, codes and pictures stay float32.
-    still, widths: as in :class:`Generator`.
+    start_gray, widths: as in :class:`Generator`.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class GeneratedLayer(nn.Module):
         *,
         seed: int,
         dtype: torch.dtype = torch.float32,
-        still: bool = False,
+        start_gray: bool = False,
         widths: tuple[int, ...] = WIDTHS,
     ) -> None:
         super().__init__()
@@ -133,7 +133,9 @@ class GeneratedLayer(nn.Module):
         self.frames = frames
         # Two streams, so that the first code and the first filter do not share their numbers.
         self.noise = CoupledNoise(frames, CODE_CHANNELS, code_size(size), 2 * seed)
-        self.generator = Generator(channels, size, seed=2 * seed + 1, still=still, widths=widths)
+        self.generator = Generator(
+            channels, size, seed=2 * seed + 1, start_gray=start_gray, widths=widths
+        )
 
     def code_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that learn at the code rate (see :func:`stages.optim.fit.fit`)."""

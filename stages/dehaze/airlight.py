@@ -17,7 +17,11 @@ from stages.dehaze.veil import envelope, transmission_of
 from stages.motion.flow import box, resize
 
 ROUNDS = 5
-"""Rounds of transmission and airlight."""
+"""Rounds in which transmission and airlight are estimated in turn."""
+FIRST_TURNS, LATER_TURNS = 14, 5
+"""Turns of the envelope's fit in the first round, and in later ones, which start from it."""
+LEAST_THROUGH, MOST_THROUGH = 0.02, 0.98
+"""Range of the transmission where ``1 - t`` divides."""
 FEW_HIGHLIGHTS = 1e-4
 """Part of the haze that may lie above white, as a few highlights do."""
 MANY_HIGHLIGHTS = 3e-3
@@ -58,23 +62,22 @@ def find_airlight(frames: Tensor, black: float) -> tuple[Tensor, float]:
 
     Returns the airlight ``(1, 3, 1, 1)``, and how sure it is that it is in view, 0 to 1.
     """
-    airlight = torch.ones(1, 3, 1, 1)
-    log: Tensor | None = None
     size = frames.shape[-2], frames.shape[-1]
-    few = many = airlight
     patch = _patches(frames)
-    seen = 0.0
+    airlight = with_many = torch.ones(1, 3, 1, 1)
+    log: Tensor | None = None
+    in_view = 0.0
     for number in range(ROUNDS):
-        log = envelope(frames, airlight, start=log, turns=5 if number else 14)
-        transmission = resize(transmission_of(log, black), size).clamp(0.02, 0.98)
-        few, many = _bounds(frames, transmission)
-        seen = min(1.0, max(0.0, float((patch - few).mean()) / CLEAR_EXCESS))
-        few, many = torch.maximum(few, patch), torch.maximum(many, patch)
-        airlight = few
-    fall = float((1 - many / few).mean())
-    gray = few.amax(1, keepdim=True).expand_as(few)
+        turns = LATER_TURNS if number else FIRST_TURNS
+        log = envelope(frames, airlight, start=log, turns=turns)
+        transmission = resize(transmission_of(log, black), size)
+        few, many = _bounds(frames, transmission.clamp(LEAST_THROUGH, MOST_THROUGH))
+        in_view = min(1.0, max(0.0, float((patch - few).mean()) / CLEAR_EXCESS))
+        airlight, with_many = torch.maximum(few, patch), torch.maximum(many, patch)
+    fall = float((1 - with_many / airlight).mean())
+    gray = airlight.amax(1, keepdim=True).expand_as(airlight)
     sure = fraction_between(fall, DOUBTED_FALL, BELIEVED_FALL)
-    return gray + sure * (few - gray), seen
+    return gray + sure * (airlight - gray), in_view
 
 
 def _bounds(frames: Tensor, transmission: Tensor) -> tuple[Tensor, Tensor]:

@@ -108,16 +108,21 @@ def evidence(floors: Floors) -> float:
     wide = quantile_or_zero(floors.veil, floors.texture, DARKER_PART)
     upper = _upper_floor(floors)
     floor = WIDE_WEIGHT * wide + WHOLE_WEIGHT * floors.black + UPPER_WEIGHT * upper
-    if floor <= LIGHT_HAZE_FLOOR:
-        believed = LIGHT_HAZE_REMOVAL * max(
-            0.0, (floor - NO_HAZE_FLOOR) / (LIGHT_HAZE_FLOOR - NO_HAZE_FLOOR)
-        )
-    else:
-        rest = (1 - LIGHT_HAZE_REMOVAL) * (floor - LIGHT_HAZE_FLOOR)
-        believed = min(1.0, LIGHT_HAZE_REMOVAL + rest / (SURE_HAZE_FLOOR - LIGHT_HAZE_FLOOR))
     rises = fraction_between(upper / max(wide, 1e-3), EVEN_FLOOR_RATIO, RISING_FLOOR_RATIO)
     dense = fraction_between(floor, SURE_HAZE_FLOOR, DENSE_HAZE_FLOOR)
-    return believed * max(rises, dense)
+    return _believed(floor) * max(rises, dense)
+
+
+def _believed(floor: float) -> float:
+    """Return the part of the optical depth that the mean floor alone speaks for, 0 to 1.
+
+    It rises to :data:`LIGHT_HAZE_REMOVAL` in light haze, and from there on to 1 where haze is sure.
+    """
+    if floor <= LIGHT_HAZE_FLOOR:
+        light = (floor - NO_HAZE_FLOOR) / (LIGHT_HAZE_FLOOR - NO_HAZE_FLOOR)
+        return LIGHT_HAZE_REMOVAL * max(0.0, light)
+    rest = (1 - LIGHT_HAZE_REMOVAL) * (floor - LIGHT_HAZE_FLOOR)
+    return min(1.0, LIGHT_HAZE_REMOVAL + rest / (SURE_HAZE_FLOOR - LIGHT_HAZE_FLOOR))
 
 
 def _upper_floor(floors: Floors) -> float:

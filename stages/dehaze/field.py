@@ -2,10 +2,10 @@
 
 Where the haze is opaque a frame shows the airlight itself. Such places are even, as haze has no
 texture; they change over the picture as slowly as light does; and they are connected to the
-brightest haze. The transmission is no test for them, as its smooth estimate never falls to zero in
-a sky (0.4 in two real fogs), and only weighs them. Without an opaque place the highlights may tell,
-as they do for the one colour in :mod:`stages.dehaze.airlight`, but only if they agree all over the
-picture.
+brightest haze. The transmission is no test for them, because its smooth estimate never falls to
+zero in a sky (0.4 in two real fogs); it only weighs them. Without an opaque place, the highlights
+may tell the field, as they tell the one colour in :mod:`stages.dehaze.airlight`, but only if they
+agree all over the picture.
 
 Elsewhere a frame cannot tell a dimmer airlight from thinner haze before something dark. There the
 field continues from the nearest places that tell, and without any it stays one colour. With haze
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.dehaze.airlight import LEAST_AIRLIGHT
+from stages.dehaze.airlight import LEAST_AIRLIGHT, LEAST_THROUGH, MOST_THROUGH
 from stages.dehaze.model import local_max
 from stages.dehaze.veil import envelope, grid_size, transmission_of
 from stages.motion.flow import box, resize
@@ -51,7 +51,10 @@ DIMMEST = 0.65
 OUTLIER_DISTANCE = 0.03
 """Distance from the field, in log brightness, from which a place is more likely a thing."""
 DOUBTED_VIEW = 0.4
-"""How sure it may be that the airlight is in view without being believed; walls came to 0.36."""
+"""How sure it may seem that the airlight is in view, 0 to 1, without being believed.
+
+Lit walls, taken for a sky, came to 0.36.
+"""
 DOUBTED_PART = 0.01
 """Part of the picture up to which airlight in view is not believed."""
 BELIEVED_PART = 0.03
@@ -74,6 +77,8 @@ LEAST_SIDE = 16
 """Least side, in pixels, of pictures that have a field."""
 TURNS = 6
 """Turns of the re-weighted fits."""
+FIRST_ENVELOPE_TURNS = 10
+"""Turns of the first envelope of the transmission; later ones start from the one before."""
 
 
 def nodes_of(size: tuple[int, int]) -> tuple[int, int]:
@@ -93,22 +98,38 @@ def find_field(frames: Tensor, airlight: Tensor, black: float, seen: float) -> T
     size = (frames.shape[-2], frames.shape[-1])
     if min(nodes_of(size)) < 2 or min(size) < LEAST_SIDE:
         return airlight
-    coarse = grid_size(size)
-    values = resize(frames, coarse).clamp_min(1e-3).log().double() - airlight.log()
-    bright = values.mean(1, keepdim=True).exp()
-    even = resize(evenness(frames), coarse).double()
-    even = even * reached(even * (bright > DIMMEST) > LEAST_EVENNESS, bright > SEED_BRIGHTNESS)
+    values = resize(frames, grid_size(size)).clamp_min(1e-3).log().double() - airlight.log()
+    sky = _opaque_places(frames, values)
     in_view = min(1.0, (seen - DOUBTED_VIEW) / (1 - DOUBTED_VIEW) * 2)
-    sure = in_view * min(1.0, (float(even.mean()) - DOUBTED_PART) / (BELIEVED_PART - DOUBTED_PART))
+    sure = in_view * min(1.0, (float(sky.mean()) - DOUBTED_PART) / (BELIEVED_PART - DOUBTED_PART))
     if seen <= DOUBTED_VIEW or sure <= 0:
         return _field_by_white(frames, airlight, black)
     field = airlight
     log: Tensor | None = None
     for _ in range(ROUNDS):
-        log = envelope(frames, field, start=log, turns=10 if log is None else 5)
-        weight = even * (1 - log.exp().clamp(0, 1)).square()
+        log = envelope(frames, field, start=log, turns=_envelope_turns(log))
+        weight = sky * (1 - log.exp().clamp(0, 1)).square()
         field = _airlight_of(airlight, sure * _fitted(values, weight, nodes_of(size)))
     return field
+
+
+def _opaque_places(frames: Tensor, values: Tensor) -> Tensor:
+    """Return how likely places show opaque haze, such as a sky, ``(T, 1, h, w)`` from 0 to 1.
+
+    They are even, nearly as bright as the airlight, and connected to the brightest haze.
+
+    frames: ``(T, 3, H, W)``. values: their log colours relative to the airlight, at the size of
+    the envelope's grid, ``(T, 3, h, w)``.
+    """
+    bright = values.mean(1, keepdim=True).exp()
+    even = resize(evenness(frames), (values.shape[-2], values.shape[-1])).double()
+    candidates = even * (bright > DIMMEST) > LEAST_EVENNESS
+    return even * reached(candidates, bright > SEED_BRIGHTNESS)
+
+
+def _envelope_turns(start: Tensor | None) -> int:
+    """Return the turns of an envelope: half as many from an earlier answer, which is near."""
+    return FIRST_ENVELOPE_TURNS if start is None else FIRST_ENVELOPE_TURNS // 2
 
 
 def _airlight_of(airlight: Tensor, offset: Tensor) -> Tensor:
@@ -132,21 +153,14 @@ def _field_by_white(frames: Tensor, airlight: Tensor, black: float) -> Tensor:
     nodes = nodes_of(size)
     field = airlight
     log: Tensor | None = None
-    y, x = (torch.linspace(-1, 1, count, dtype=torch.float64) for count in nodes)
-    powers = [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)]
-    bends = torch.stack([(y[:, None] ** p * x[None] ** q).flatten() for p, q in powers], 1)
     for _ in range(ROUNDS + 1):
-        log = envelope(frames, field, start=log, turns=10 if log is None else 5)
-        through = resize(transmission_of(log, black), size).clamp(0.02, 0.98)
+        log = envelope(frames, field, start=log, turns=_envelope_turns(log))
+        through = resize(transmission_of(log, black), size).clamp(LEAST_THROUGH, MOST_THROUGH)
         brightest = _highlights(frames, through, nodes)
         offset = (brightest / airlight).log().double().flatten(2)[0].T
         thick = F.adaptive_avg_pool2d(1 - through, nodes).square().mean((0, 1))
         thick = thick.double().flatten()[:, None]
-        trusted = thick
-        for _ in range(TURNS):
-            surface = bends @ torch.linalg.lstsq(trusted * bends, trusted * offset).solution
-            missed = (offset - surface).abs().amax(1, keepdim=True)
-            trusted = thick / (1 + (missed / OUTLIER_DISTANCE).square()).sqrt()
+        surface, missed = _smooth_surface(offset, thick, nodes)
         fits = float((thick * (missed < SURFACE_DISTANCE)).sum() / thick.sum()) >= LEAST_AGREEMENT
         too_dim = float(surface.min()) < math.log(DIMMEST)
         # Where there is hardly any haze, the light varies over the things themselves.
@@ -154,6 +168,26 @@ def _field_by_white(frames: Tensor, airlight: Tensor, black: float) -> Tensor:
             return airlight
         field = _airlight_of(airlight, surface.T.view(1, 3, *nodes))
     return field
+
+
+def _smooth_surface(
+    offset: Tensor, weight: Tensor, nodes: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Fit a polynomial of second degree to the regions' log colours, by re-weighted least squares.
+
+    offset: of N regions in ``nodes`` rows and columns, ``(N, 3)``. weight: ``(N, 1)``.
+
+    Returns the surface ``(N, 3)``, and the largest distance of each region from it, ``(N, 1)``.
+    """
+    y, x = (torch.linspace(-1, 1, count, dtype=torch.float64) for count in nodes)
+    powers = [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)]
+    terms = torch.stack([(y[:, None] ** p * x[None] ** q).flatten() for p, q in powers], 1)
+    trusted = weight
+    for _ in range(TURNS):
+        surface = terms @ torch.linalg.lstsq(trusted * terms, trusted * offset).solution
+        missed = (offset - surface).abs().amax(1, keepdim=True)
+        trusted = weight / (1 + (missed / OUTLIER_DISTANCE).square()).sqrt()
+    return surface, missed
 
 
 def _highlights(frames: Tensor, transmission: Tensor, parts: tuple[int, int]) -> Tensor:
@@ -182,12 +216,17 @@ def _highlights(frames: Tensor, transmission: Tensor, parts: tuple[int, int]) ->
     return found.clamp(LEAST_AIRLIGHT, 1)
 
 
-def reached(open_: Tensor, seeds: Tensor) -> Tensor:
-    """Return the open places ``(T, 1, h, w)`` that can be reached from the seeds among them."""
-    gap = max(1, round(CROSSED_GAP * max(open_.shape[-2:])))
-    found = (open_ & seeds).float()
+def reached(candidates: Tensor, seeds: Tensor) -> Tensor:
+    """Return the candidates that are connected to the seeds among them, ``(T, 1, h, w)``.
+
+    A connection may cross gaps up to :data:`CROSSED_GAP`.
+
+    candidates, seeds: ``(T, 1, h, w)`` of bool. The result is 0 or 1, as float.
+    """
+    gap = max(1, round(CROSSED_GAP * max(candidates.shape[-2:])))
+    found = (candidates & seeds).float()
     while True:
-        further = local_max(found, gap) * open_
+        further = local_max(found, gap) * candidates
         if torch.equal(further, found):
             return found
         found = further

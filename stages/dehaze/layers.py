@@ -30,7 +30,7 @@ from stages.dehaze.alone import (
 from stages.dehaze.evidence import evidence, find_floors, veil_color
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, least_transmission, rounded, spread
-from stages.dehaze.veil import envelope, find_ties, transmission_of
+from stages.dehaze.veil import MotionTies, envelope, find_ties, transmission_of
 from stages.mixing.haze import Haze
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
@@ -44,7 +44,7 @@ from stages.published.haze import THIN
 TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0, "coupled": 0}
 """Turns of the envelope's fit by preset; after ten it has settled to a tenth of a decibel."""
 FEWEST = 6
-"""Fewest turns within a time budget."""
+"""Fewest turns of that fit, however small the time budget."""
 WORK = 320 * 240
 """Pixels of the working pictures."""
 SURVEYED = 8
@@ -113,7 +113,9 @@ def _surveyed(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
 
 
 def power(sure: float, strength: float) -> float:
-    """Return the power of the transmission that is removed, 0 to 2.
+    """Return the exponent of the transmission that is removed, 0 to 2.
+
+    0 removes nothing, and 1 all that was estimated.
 
     sure: how much of the haze is believed, 0 to 1. strength: what the user wants, 0 to 2. Above 1
     more is removed than the evidence supports: up to all that may be haze, and of certain haze
@@ -233,19 +235,13 @@ def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
 def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> tuple[Tensor, int]:
     """Fit the envelope; return the working frames' transmission ``(T, 1, h, w)`` and the turns."""
     assert facts.airlight is not None
-    settings, airlight = context.settings, facts.airlight
+    airlight = facts.airlight
     context.progress(0.0, "motion")
     ties = find_ties(small)
-    turns = TURNS[settings.preset]
-    if (budget := settings.max_seconds) is not None:
-
-        def measured() -> int:
-            began = time.monotonic()
-            envelope(small, airlight, ties, turns=1)
-            fitting = int(BEFORE_FULL_SIZE * budget / (time.monotonic() - began + 1e-6))
-            return min(TURNS["best"], max(FEWEST, fitting))
-
-        turns = context.checkpoints.compute_and_save("turns", measured)
+    turns = TURNS[context.settings.preset]
+    if (budget := context.settings.max_seconds) is not None:
+        within_budget = partial(_turns_within, budget, small, airlight, ties)
+        turns = context.checkpoints.compute_and_save("turns", within_budget)
     context.progress(0.2, "transmission")
     note = partial(context.trace.add, "transmission")
     log = envelope(small, airlight, ties, turns=turns, on_step=note)
@@ -253,8 +249,19 @@ def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> t
     return resize(transmission_of(log, facts.black), size), turns
 
 
+def _turns_within(budget: float, small: Tensor, airlight: Tensor, ties: MotionTies | None) -> int:
+    """Return how many turns of the envelope's fit take their part of ``budget`` seconds."""
+    began = time.monotonic()
+    envelope(small, airlight, ties, turns=1)
+    fitting = int(BEFORE_FULL_SIZE * budget / (time.monotonic() - began + 1e-6))
+    return min(TURNS["best"], max(FEWEST, fitting))
+
+
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: DehazeSurvey) -> dict[str, Tensor]:
-    """Return layers that were faded between two windows, made to mix to the input again."""
+    """Return layers that mix to ``frames`` again after they were faded between two windows.
+
+    The airlight and the transmission stay, as far as the clear picture lies in [0, 1].
+    """
     del facts
     transmission, clear = settled(frames, layers["transmission"], layers["airlight"])
     return layers | {"transmission": transmission, "clear": clear}

@@ -51,6 +51,8 @@ FIRST_WIDENING = 10.0
 """Factor of :data:`REACH` in the first turn."""
 ITERATIONS = 30
 """Conjugate gradient iterations per turn."""
+SOLVED = 1e-12
+"""Mean squared residual below which a system counts as solved."""
 
 
 @dataclass(frozen=True)
@@ -107,24 +109,26 @@ def envelope(
     progress and how far the last turn moved the surface.
     """
     y = _log_bounds(frames, airlight)
-    stiff, followed = _stiffness(frames, airlight)
-    lean = _add_transposed(
-        torch.zeros_like(y), [c * g for c, g in zip(stiff, followed, strict=True)]
+    stiffness, followed = _stiffness(frames, airlight)
+    # What the terms with g add to the right-hand side of the linear systems.
+    pull_by_followed = _add_transposed(
+        torch.zeros_like(y), [c * g for c, g in zip(stiffness, followed, strict=True)]
     )
-    tension = _Tension(stiff, ties)
+    smoothness = _SmoothnessCost(stiffness, ties)
     if start is None:
         # Start above, so that bounds far below the surface do not draw it from the first turn on.
         x = y.flatten(1).quantile(0.9, 1).view(-1, 1, 1, 1).expand_as(y).clone()
     else:
         x = start.double()
     for turn in range(turns):
-        over = x - y
+        above = x - y
         # All bounds draw at first and only near ones later, so the start does not matter.
         widening = FIRST_WIDENING ** (1 - 2 * turn / turns)
         reach = REACH if start is not None else REACH * max(1.0, widening)
-        weight = torch.where(over < 0, torch.ones_like(over), PULL / (1 + (over / reach).square()))
+        near = PULL / (1 + (above / reach).square())
+        weight = torch.where(above < 0, torch.ones_like(above), near)
         before = x
-        x = _solve(weight, weight * y + lean, tension, x, ITERATIONS)
+        x = _solve(weight, weight * y + pull_by_followed, smoothness, x, ITERATIONS)
         if on_step is not None:
             on_step((turn + 1) / turns, {"moved": float((x - before).square().mean().sqrt())})
     return x
@@ -142,11 +146,11 @@ def _log_bounds(frames: Tensor, airlight: Tensor) -> Tensor:
 def _stiffness(frames: Tensor, airlight: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """Return c and g of :func:`envelope`, each for differences across and down the grid.
 
-    c is lower at edges of the frames. g is the change of the surface that needs no force.
+    c is lower at edges of the frames. g is the change of the surface that costs nothing.
     """
     size = grid_size((frames.shape[-2], frames.shape[-1]))
     small = resize(frames, size).double()
-    stiff = [
+    stiffness = [
         STIFFNESS * (torch.exp(-d.abs().mean(1, keepdim=True) / EDGE) + LEAST_STIFFNESS)
         for d in gradients(small)
     ]
@@ -155,7 +159,7 @@ def _stiffness(frames: Tensor, airlight: Tensor) -> tuple[list[Tensor], list[Ten
     followed = [
         FOLLOWED_PART * d * torch.exp(-((d / SEAM_CHANGE) ** 2)) for d in gradients(distance)
     ]
-    return stiff, followed
+    return stiffness, followed
 
 
 def transmission_of(log: Tensor, black: float) -> Tensor:
@@ -166,30 +170,31 @@ def transmission_of(log: Tensor, black: float) -> Tensor:
     return (log + black).exp().clamp(0, 1).float()
 
 
-def _add_transposed(pulled: Tensor, steps: list[Tensor]) -> Tensor:
-    """Add the transpose of :func:`stages.optim.losses.gradients`, applied to differences ``steps``.
+def _add_transposed(total: Tensor, differences: list[Tensor]) -> Tensor:
+    """Add the transpose of :func:`stages.optim.losses.gradients` to ``total``, and return it.
 
-    pulled: what the differences say of each point is added to it, in place. Returns it.
+    total: ``(T, 1, h, w)``, changed in place. differences: to the right and down, to which the
+    transpose is applied.
     """
-    across, down = steps
-    pulled[..., :-1, :] -= down
-    pulled[..., 1:, :] += down
-    pulled[..., :, :-1] -= across
-    pulled[..., :, 1:] += across
-    return pulled
+    across, down = differences
+    total[..., :-1, :] -= down
+    total[..., 1:, :] += down
+    total[..., :, :-1] -= across
+    total[..., :, 1:] += across
+    return total
 
 
-class _Tension:
-    """The part of :func:`envelope`'s cost that ties points to each other, without the lean ``g``.
+class _SmoothnessCost:
+    """The part of :func:`envelope`'s cost that compares points with each other, without ``g``.
 
     It is ``sum c (d x)² + MOTION_STIFFNESS sum c (x_t - warp(x_(t+1)))²``. Its slope is written
     out, because autograd takes several times as long on grids this small.
 
-    stiff: the weights of the differences to the right and down. ties: motion between the frames.
+    stiffness: the weights c of the differences to the right and down. ties: motion between frames.
     """
 
-    def __init__(self, stiff: list[Tensor], ties: MotionTies | None) -> None:
-        self.stiff = stiff
+    def __init__(self, stiffness: list[Tensor], ties: MotionTies | None) -> None:
+        self.stiffness = stiffness
         self.places: Tensor | None = None
         if ties is not None:
             self.places = lookup(ties.flow.double())
@@ -197,7 +202,7 @@ class _Tension:
 
     def half_slope(self, x: Tensor) -> Tensor:
         """Return half the derivative at ``x`` ``(T, 1, h, w)``, in the same shape."""
-        pulled = torch.zeros_like(x)
+        slope = torch.zeros_like(x)
         if self.places is not None:
             with torch.enable_grad():
                 later = x[1:].detach().requires_grad_()
@@ -206,29 +211,31 @@ class _Tension:
                 # A sum, because for other outputs PyTorch imports SymPy first, for a second.
                 total = (carried * missed).sum()
             (back,) = torch.autograd.grad(total, later)
-            pulled[1:] -= back
-            pulled[:-1] += missed
+            slope[1:] -= back
+            slope[:-1] += missed
         across, down = gradients(x)
-        return _add_transposed(pulled, [self.stiff[0] * across, self.stiff[1] * down])
+        return _add_transposed(slope, [self.stiffness[0] * across, self.stiffness[1] * down])
 
 
-def _solve(weight: Tensor, target: Tensor, tension: _Tension, x: Tensor, iterations: int) -> Tensor:
-    """Solve ``weight x + tension'(x) / 2 = target`` by conjugate gradients, from ``x`` on."""
+def _solve(
+    weight: Tensor, target: Tensor, smoothness: _SmoothnessCost, x: Tensor, iterations: int
+) -> Tensor:
+    """Solve ``weight x + smoothness'(x) / 2 = target`` by conjugate gradients, from ``x`` on."""
 
-    def apply(p: Tensor) -> Tensor:
-        return weight * p + tension.half_slope(p)
+    def product(vector: Tensor) -> Tensor:
+        return weight * vector + smoothness.half_slope(vector)
 
-    rest = target - apply(x)
-    direction = rest
-    size = (rest * rest).sum()
+    residual = target - product(x)
+    direction = residual
+    squared = (residual * residual).sum()
     for _ in range(iterations):
-        if float(size) < 1e-12 * rest.numel():
+        if float(squared) < SOLVED * residual.numel():
             break
-        turned = apply(direction)
-        step = size / (direction * turned).sum()
+        image = product(direction)
+        step = squared / (direction * image).sum()
         x = x + step * direction
-        rest = rest - step * turned
-        before = size
-        size = (rest * rest).sum()
-        direction = rest + (size / before) * direction
+        residual = residual - step * image
+        before = squared
+        squared = (residual * residual).sum()
+        direction = residual + (squared / before) * direction
     return x

@@ -12,7 +12,7 @@ import torch
 from stages.find.features import Array
 from stages.find.track import CameraWarp
 from stages.mixing.mixture import Mixture
-from stages.motion.carry import KNOWN, carry
+from stages.motion.carry import KNOWN_FRAMES, carry
 
 LEVELS = ((4, 15), (2, 15), (1, 8))  # the pyramid: scale and steps of each level of the flow
 
@@ -33,7 +33,7 @@ class FlowWarp:
     ) -> None:
         self.affine = affine
         before, after = affine.before, affine.after
-        low, high = max(low, before - KNOWN), min(high, after + KNOWN)
+        low, high = max(low, before - KNOWN_FRAMES), min(high, after + KNOWN_FRAMES)
         pixels = torch.from_numpy(np.ascontiguousarray(frames[low : high + 1]))
         weight = np.concatenate(
             [np.zeros(before - low + 1), weights, np.ones(high - after + 1)]

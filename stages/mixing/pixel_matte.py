@@ -70,13 +70,15 @@ class PixelEvidence:
         cls, frames: Tensor, layers: Pair, means: Tensor, certainty: Tensor | None = None
     ) -> PixelEvidence:
         """Return the evidence of ``frames``; arguments as of :func:`pixel_matte`."""
-        across = layers[1] - layers[0]
-        away = frames - layers[0]
-        counted = torch.ones_like(away[:, :1]) if certainty is None else certainty
-        along = counted * (away * across).sum(1, keepdim=True)
-        contrast = counted * across.square().sum(1, keepdim=True)
-        held = float((counted * away.square().sum(1, keepdim=True)).mean())
-        return cls(along, contrast, 2 * along - contrast, means.view(-1, 1, 1, 1), held)
+        outgoing, incoming = layers
+        difference = incoming - outgoing
+        change = frames - outgoing
+        counted = torch.ones_like(change[:, :1]) if certainty is None else certainty
+        along = counted * (change * difference).sum(1, keepdim=True)
+        contrast = counted * difference.square().sum(1, keepdim=True)
+        gain = 2 * along - contrast
+        outgoing_error = float((counted * change.square().sum(1, keepdim=True)).mean())
+        return cls(along, contrast, gain, means.view(-1, 1, 1, 1), outgoing_error)
 
     def around(self, radii: tuple[int, int]) -> PixelEvidence:
         """Return the evidence of each pixel's neighbourhood together."""
@@ -84,7 +86,11 @@ class PixelEvidence:
         return replace(self, along=along, contrast=contrast, gain=gain)
 
     def beside(self, radii: tuple[int, int]) -> PixelEvidence:
-        """Return the evidence without the pixel: of its neighbours, or of the frames beside its."""
+        """Return the evidence of each pixel's neighbourhood without the pixel itself.
+
+        Where that is the pixel alone, it is the evidence of the pixel in the frames before and
+        after.
+        """
         count = (2 * radii[0] + 1) * (2 * radii[1] + 1)
         if count == 1:
             along, contrast, gain = (_neighbors_in_time(part) for part in self._parts())

@@ -7,7 +7,8 @@ mixed frames themselves, from coarse to fine, by minimising over the flows F and
     |I_t - mix(warp(A, F_t), warp(B, G_t), w_t)|  +  roughness  +  bend,
 
 where roughness is the difference of neighbouring vectors and bend the change of velocity over time.
-No half-separated layer is ever matched, so no ghost of the other scene can hold a flow back.
+Only clean frames are warped, never a half-separated layer, in which a rest of the other scene would
+draw the flow to itself.
 Between the levels, frames in which a scene is faint are offered the motion that goes on from
 clearer ones (:mod:`stages.motion.propose`).
 """
@@ -32,12 +33,11 @@ from stages.optim.descent import (
     Losses,
     OnStep,
     ParameterGroup,
-    Part,
     Weights,
-    evaluate_in_parts,
     part_of_fit,
 )
 from stages.optim.losses import Schedule, constant, decay_from_half
+from stages.optim.parts import Part, evaluate_in_parts
 from stages.optim.penalties import charbonnier, smoothed_total_variation
 
 Levels = Sequence[tuple[int, int]]
@@ -58,7 +58,7 @@ COARSEST_SIDE = 56
 FINEST_PART = 0.6
 """Steps of an added finest level, as a part of those of the level before it."""
 
-KNOWN = 3
+KNOWN_FRAMES = 3
 """Clean frames beyond the template whose motion the flows go on from."""
 
 MOMENTUM = 6
@@ -126,11 +126,11 @@ def frames_at_once(
 def known_motion(mixture: Mixture, side: Side) -> Tensor:
     """Return the flows of clean frames beyond a scene's template to it, the nearest frame first.
 
-    The result is ``(k, 2, H, W)``, with k at most :data:`KNOWN`.
+    The result is ``(k, 2, H, W)``, with k at most :data:`KNOWN_FRAMES`.
     """
     template = mixture.template(side)
     step = -1 if side == "outgoing" else 1
-    beyond = [template + step * (i + 1) for i in range(KNOWN)]
+    beyond = [template + step * (i + 1) for i in range(KNOWN_FRAMES)]
     clean = mixture.clean(side)
     pairs = [(frame, template) for frame in beyond if frame in clean]
     found = flows(mixture.frames, pairs)
@@ -166,8 +166,9 @@ def regularity(flow: Tensor, known: Tensor, reverse: bool) -> dict[str, Tensor]:
     (:func:`known_motion`). reverse: whether the template is the last frame, not the first.
     """
     ahead = flow.flip(0) if reverse else flow
-    line = torch.cat([known[:2].flip(0), torch.zeros_like(flow[:1]), ahead])
-    return {"roughness": roughness(flow), "bend": smoothed_total_variation(line, 0, order=2)}
+    # All frames in order of time: clean ones, the template, whose flow is zero, and mixed ones.
+    in_time = torch.cat([known[:2].flip(0), torch.zeros_like(flow[:1]), ahead])
+    return {"roughness": roughness(flow), "bend": smoothed_total_variation(in_time, 0, order=2)}
 
 
 def carry(

@@ -46,7 +46,7 @@ def matte_notes(matte: Tensor, *, moving: bool, hinted: HintedSide) -> tuple[Not
     """Return notes about frames without a foreground and about frames without a background.
 
     matte: ``(T, 1, H, W)`` in [0, 1].
-    moving: the foreground was found by its motion. hinted: the side that the user marked.
+    moving: whether the foreground was found by its motion. hinted: the side that the user marked.
     """
     nothing = "nothing that stands out was found"
     advice = "mark the thing in white on black and give that picture as {hint}"

@@ -22,7 +22,6 @@ from stages.optim.fit import FitPlan, OnStep
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
 from stages.published.segmentation import STAGE_STEPS, fit_segmentation
-from stages.push_pull import push_pull
 from stages.segment.account import (
     OPAQUE,
     background_shares,
@@ -30,15 +29,12 @@ from stages.segment.account import (
     hinted_side,
     matte_notes,
 )
-from stages.segment.background import complete
-from stages.segment.fit import SegmentEvidence, Segments, fit_segments
+from stages.segment.fit import Segments, fit_segments
+from stages.segment.networks import window_evidence
 
 SURELY = 0.9
 """Probability of the votes from which a pixel becomes a hint where the user gave none. The same
 distance from 0 makes a hint for the background."""
-
-GUESSED = 0.1
-"""Trust in colours that are only filled in from their surroundings."""
 
 
 @dataclass(frozen=True)
@@ -187,15 +183,7 @@ def _coupled(
     small = shrunk(frames, context.working_pixels(PIXELS))
     settings = context.settings
     matte = resize(votes, (small.shape[-2], small.shape[-1]))
-    background, missing = complete(small, matte, None, None)
-    sure = matte > OPAQUE
-    trust = (2 * matte - 1).abs()
-    foreground = torch.cat(
-        [push_pull(frame[None], where[None]) for frame, where in zip(small, sure, strict=True)]
-    )
-    shown = torch.where(sure, trust, GUESSED)
-    seen = torch.where(missing, GUESSED, 1.0)
-    known = SegmentEvidence(small, matte, trust, foreground, shown, background, seen, None)
+    known = window_evidence(small, matte, None, None)
 
     def fitted(steps: int, on_step: OnStep | None = None) -> Segments:
         return fit_segments(

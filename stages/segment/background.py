@@ -17,15 +17,25 @@ from stages.motion.flow import resize, resize_flow
 from stages.push_pull import push_pull
 from stages.segment.motion import WindowMotion
 
-HIDDEN = 0.05  # matte above which a pixel is not used as background
-MARGIN = 0.012  # width around it that is not used either (blur, shadows), in longer sides
-REACH = 2  # margins around the hidden pixels whose flow is not used as the background's
-STEADY = 0.08  # colour difference within which a frame agrees with the plate
-STEADY_SHARE = 0.6  # part of the picture that has to agree under a fixed camera
-SAME_SHARE = 0.7  # agreeing part of a pixel's foreground frames above which the plate shows them
-ROWS = 64  # of a picture that are sorted at once, to bound memory
-PARTS = 4  # of the clip, each of which has to agree with a trusted pixel of the plate
-SEEN_SHARE = 0.3  # part of the frames of each of them that has to agree
+HIDDEN = 0.05  # matte above which a pixel shows too little background to be used
+MARGIN = 0.012
+"""Width, in longer sides of the picture, around the foreground that is not used as background.
+
+Blur and shadows reach that far.
+"""
+FLOW_MARGINS = 2
+"""The same for the flow, as a multiple: flow leaks further beyond an edge than colours do."""
+STEADY = 0.08  # largest difference of any channel, in [0, 1], with which a pixel shows the plate
+STEADY_SHARE = 0.6
+"""Least part of a typical frame that has to show the plate, for the camera to count as fixed."""
+SAME_SHARE = 0.7
+"""Largest part of a pixel's foreground frames that may look like the plate.
+
+Where more of them do, the plate shows the foreground itself.
+"""
+ROWS = 64  # rows of a picture that are sorted at once, to bound memory
+PARTS = 4  # parts of the clip, in each of which a trusted pixel of the plate has to be seen
+SEEN_SHARE = 0.3  # least part of the frames of each of these parts that has to show it
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def find_plate(sample: Tensor) -> Plate | None:
     """
     if len(sample) < 3:
         return None
-    # Row by row, because the median of whole frames would need their memory again.
+    # In groups of rows, because the median of whole frames would need their memory again.
     picture = torch.cat([rows.median(0).values for rows in torch.split(sample, ROWS, dim=2)], 1)
     agree = torch.stack(
         [(frame - picture).abs().amax(0, keepdim=True) < STEADY for frame in sample]
@@ -111,8 +121,8 @@ def complete(
         missing &= ~plate.trusted
     elif motion is not None and bool(missing.any()):
         total, weight = torch.zeros_like(frames), torch.zeros_like(matte)
-        for way in (1, -1):
-            _collect(frames, hidden, missing, motion, way, total, weight)
+        for time_step in (1, -1):
+            _add_shown(frames, hidden, missing, motion, time_step, total, weight)
         background = torch.where(missing & (weight > 0), total / weight.clamp_min(1e-9), background)
         missing &= weight == 0
     for t in range(len(frames)):
@@ -134,53 +144,82 @@ def _median(frames: Tensor, hidden: Tensor) -> Tensor:
     )
 
 
-def _collect(
+@dataclass(frozen=True)
+class _Pointers:
+    """Where the background of each pixel of one frame is shown.
+
+    source: the number of the frame that shows it, -1 for none, ``(H * W,)``.
+    place: x and y in that frame, in pixels, ``(2, H * W)``.
+    """
+
+    source: Tensor
+    place: Tensor
+
+    @classmethod
+    def of_shown(cls, frame: int, hidden: Tensor) -> _Pointers:
+        """Return pointers of pixels to themselves, and to nothing where they are hidden.
+
+        hidden: of the frame, ``(1, H, W)`` of bool.
+        """
+        height, width = hidden.shape[-2:]
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        source = torch.where(hidden.flatten(), -1, frame)
+        return cls(source, torch.stack([x.flatten().float(), y.flatten().float()]))
+
+    def passed_on(self, frame: int, hidden: Tensor, flow: Tensor) -> _Pointers:
+        """Return the pointers of a frame, whose hidden pixels take over these of its neighbour.
+
+        hidden: of the frame, ``(1, H, W)`` of bool. flow: from it to the neighbour, ``(2, H, W)``.
+        """
+        height, width = hidden.shape[-2:]
+        passed = _Pointers.of_shown(frame, hidden)
+        pixels = hidden.flatten().nonzero()[:, 0]
+        to_x, to_y = passed.place[:, pixels] + flow.flatten(1)[:, pixels]
+        near_x, near_y = to_x.round(), to_y.round()
+        inside = (near_x >= 0) & (near_x <= width - 1) & (near_y >= 0) & (near_y <= height - 1)
+        cell = (near_y.clamp(0, height - 1) * width + near_x.clamp(0, width - 1)).long()
+        passed.source[pixels] = torch.where(inside, self.source[cell], -1)
+        # The pointer belongs to the nearest whole pixel; the rest of the way is added to it.
+        rest = torch.stack([to_x - near_x, to_y - near_y])
+        passed.place[:, pixels] = self.place[:, cell] + rest
+        return passed
+
+
+def _add_shown(
     frames: Tensor,
     hidden: Tensor,
     wanted: Tensor,
     motion: WindowMotion,
-    way: int,
+    time_step: int,
     total: Tensor,
     weight: Tensor,
 ) -> None:
-    """Add what later (``way`` 1) or earlier (-1) frames show of the ``wanted`` pixels.
+    """Add to ``total`` what other frames show of the background at the ``wanted`` pixels.
 
-    total, weight: ``(T, 3, H, W)`` and ``(T, 1, H, W)``, changed in place; the weight is 1 / time².
+    hidden, wanted: ``(T, 1, H, W)`` of bool. time_step: 1 to look in later frames, -1 in earlier.
+    total: sum of weighted colours, ``(T, 3, H, W)``, and weight: sum of weights, ``(T, 1, H, W)``;
+    both are changed in place. A colour's weight is 1 over the squared number of frames to it.
     """
-    count, _, height, width = frames.shape
-    flow, camera = (
-        (motion.forward, motion.camera_forward)
-        if way > 0
-        else (motion.backward, motion.camera_backward)
-    )
-    order = range(count - 2, -1, -1) if way > 0 else range(1, count)
-    y, x = (
-        axis.flatten().float()
-        for axis in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    )
-    # The frame that shows each pixel of the last frame, and the place in it. -1 means none.
-    last = order[0] + way
-    source = torch.where(hidden[last].flatten(), -1, last)
-    place = torch.stack([x, y])
+    count = len(frames)
+    if time_step > 0:
+        flow, camera = motion.forward, motion.camera_forward
+        order = range(count - 2, -1, -1)
+    else:
+        flow, camera = motion.backward, motion.camera_backward
+        order = range(1, count)
+    last = order[0] + time_step
+    pointers = _Pointers.of_shown(last, hidden[last])
     for t in order:
-        step = t if way > 0 else t - 1
-        moved = _flow_behind(flow[step][None], camera[step][None], hidden[t][None]).flatten(1)
-        need = hidden[t].flatten().nonzero()[:, 0]
-        at_x, at_y = x[need] + moved[0, need], y[need] + moved[1, need]
-        near_x, near_y = at_x.round(), at_y.round()
-        inside = (near_x >= 0) & (near_x <= width - 1) & (near_y >= 0) & (near_y <= height - 1)
-        cell = (near_y.clamp(0, height - 1) * width + near_x.clamp(0, width - 1)).long()
-        found = torch.where(inside, source[cell], -1)
-        new_place = place[:, cell] + torch.stack([at_x - near_x, at_y - near_y])
-        source = torch.full_like(source, t)
-        place = torch.stack([x, y])
-        source[need], place[:, need] = found, new_place
-        known = need[(found >= 0) & wanted[t].flatten()[need]]
-        if len(known):
-            share = 1 / (source[known] - t).float() ** 2
-            colors = read(frames, source[known], place[:, known])
-            total[t].view(3, -1)[:, known] += share * colors
-            weight[t].view(-1)[known] += share
+        pair = min(t, t + time_step)
+        moved = _flow_behind(flow[pair][None], camera[pair][None], hidden[t][None])
+        pointers = pointers.passed_on(t, hidden[t], moved)
+        found = hidden[t].flatten() & (pointers.source >= 0) & wanted[t].flatten()
+        pixels = found.nonzero()[:, 0]
+        if len(pixels):
+            source, place = pointers.source[pixels], pointers.place[:, pixels]
+            share = 1 / (source - t).float() ** 2
+            total[t].view(3, -1)[:, pixels] += share * read_colors(frames, source, place)
+            weight[t].view(-1)[pixels] += share
 
 
 def _flow_behind(flow: Tensor, camera: Tensor, hidden: Tensor) -> Tensor:
@@ -190,23 +229,20 @@ def _flow_behind(flow: Tensor, camera: Tensor, hidden: Tensor) -> Tensor:
     bool, where the foreground is.
     """
     small = (flow.shape[-2], flow.shape[-1])
-    # The foreground's flow leaks further beyond its edge than its colours do.
-    leaking = dilate(resize(hidden.float(), small) > 0, REACH * margin_of(flow))
+    leaking = dilate(resize(hidden.float(), small) > 0, FLOW_MARGINS * margin_of(flow))
     moved = camera + push_pull(flow - camera, ~leaking)
     return resize_flow(moved, (hidden.shape[-2], hidden.shape[-1]))[0]
 
 
-def read(frames: Tensor, index: Tensor, place: Tensor) -> Tensor:
+def read_colors(frames: Tensor, index: Tensor, place: Tensor) -> Tensor:
     """Read colours ``(3, N)`` by bilinear interpolation; places outside are clamped to the edge.
 
     index: frame numbers, ``(N,)``. place: x and y in pixels, ``(2, N)``.
     """
     height, width = frames.shape[-2:]
     x, y = place[0].clamp(0, width - 1), place[1].clamp(0, height - 1)
-    left, top = (
-        x.floor().long().clamp(max=max(0, width - 2)),
-        y.floor().long().clamp(max=max(0, height - 2)),
-    )
+    left = x.floor().long().clamp(max=max(0, width - 2))
+    top = y.floor().long().clamp(max=max(0, height - 2))
     right, low = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
     u, v = x - left, y - top
     upper = (1 - u) * frames[index, :, top, left].T + u * frames[index, :, top, right].T

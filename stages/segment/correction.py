@@ -100,7 +100,7 @@ def find_correction(
         if kept:
             known = _strokes_and_inside(kept, size)
             marked[place] = MarkedFrame(known, 2 * earlier[place] - 1)
-            certain[place] = known.ours.float() - known.theirs.float()
+            certain[place] = known.foreground.float() - known.background.float()
         if new:
             signs[place] = grown(frame, earlier[place], new, certain[place])
     if motion is not None:
@@ -133,9 +133,10 @@ def _strokes_and_inside(regions: Sequence[HintRegion], size: tuple[int, int]) ->
     run found outside of the box may be another thing, which stays.
     """
     known = evidence(regions, size)
-    theirs = [region for region in regions if not region.foreground]
-    marked = evidence(theirs, size).theirs if theirs else torch.zeros_like(known.theirs)
-    return replace(known, theirs=marked)
+    of_background = [region for region in regions if not region.foreground]
+    if not of_background:
+        return replace(known, background=torch.zeros_like(known.background))
+    return replace(known, background=evidence(of_background, size).background)
 
 
 def grown(
@@ -149,8 +150,10 @@ def grown(
     size = (picture.shape[-2], picture.shape[-1])
     bounded, known = evidence(regions, size), _strokes_and_inside(regions, size)
     inside = earlier > 0.5
-    lacking = _grown_within(picture, known.ours & ~inside, ~inside & (certain >= 0), known.prior)
-    wrong = _grown_within(picture, known.theirs & inside, inside & (certain <= 0), -known.prior)
+    lacking = _grown_within(
+        picture, known.foreground & ~inside, ~inside & (certain >= 0), known.prior
+    )
+    wrong = _grown_within(picture, known.background & inside, inside & (certain <= 0), -known.prior)
     if _has_empty_box(bounded, inside):
         lacking = lacking | ((cut_out(picture, bounded) > 0) & ~inside)
     return lacking.float() - wrong.float()
@@ -161,8 +164,8 @@ def _has_empty_box(known: RegionEvidence, inside: Tensor) -> bool:
 
     inside: the earlier foreground, ``(h, w)`` of bool.
     """
-    boxed = ~known.theirs
-    if bool(known.ours.any()) or not bool((known.prior[boxed] > 0).any()):
+    boxed = ~known.background
+    if bool(known.foreground.any()) or not bool((known.prior[boxed] > 0).any()):
         return False
     return float(inside[boxed].sum()) < LEAST_IN_BOX * float(boxed.sum())
 

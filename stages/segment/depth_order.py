@@ -15,7 +15,7 @@ from torch import Tensor
 from stages.motion.flow import box, warp
 from stages.occlusion import Occlusion
 from stages.segment.motion import WindowMotion
-from stages.segment.things import Labels
+from stages.segment.point_groups import Labels
 
 # The constants below were chosen on drawn clips, see tests/measure_movers.py.
 GAPS = (1, 2, 3)

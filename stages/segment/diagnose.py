@@ -17,7 +17,7 @@ LEAST_PART, MOST_PART = 0.005, 0.7
 """Part of the picture that a foreground covers, at least and at most."""
 DOUBTFUL, CLEAR = 0.2, 0.3
 """Jump of the motion along the outline, from 0 to 1, above which a foreground may be there, and
-above which it is. The upper one is :data:`stages.segment.foreground_odds.JUMPS`."""
+above which it is. The upper one is :data:`stages.segment.foreground_odds.LEAST_JUMP`."""
 
 
 def diagnose(sample: ClipSample) -> Diagnosis:

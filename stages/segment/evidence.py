@@ -39,12 +39,12 @@ DOT = 0.01  # radius of a point as a part of the shorter side
 class RegionEvidence:
     """Hold what is known of one picture.
 
-    ours, theirs: certain foreground and background, ``(h, w)`` of bool, nowhere both.
-    prior: log-odds ``(h, w)`` of the other pixels; zero where nothing is known.
+    foreground, background: where the picture certainly shows either, ``(h, w)`` of bool, nowhere
+    both. prior: log-odds ``(h, w)`` of the other pixels; zero where nothing is known.
     """
 
-    ours: Tensor
-    theirs: Tensor
+    foreground: Tensor
+    background: Tensor
     prior: Tensor
 
 
@@ -55,28 +55,28 @@ def evidence(
 
     boxes_inside: whether the foreground's boxes lie inside of it, rather than around it.
     """
-    ours, theirs, inside = (torch.zeros(size, dtype=torch.bool) for _ in range(3))
+    foreground, background, inside = (torch.zeros(size, dtype=torch.bool) for _ in range(3))
     prior = torch.zeros(size)
     boxes: list[Tensor] = []
     for region in regions:
         drawn = _fitted(region, size)
         if not region.foreground:
-            theirs |= drawn
+            background |= drawn
         elif region.is_box and boxes_inside:
-            ours |= drawn
+            foreground |= drawn
         elif region.is_box:
             inside |= drawn
             boxes.append(_box_prior(region, size))
         else:
             core, rest = _core(drawn)
-            ours |= core
+            foreground |= core
             inside |= drawn
             prior = torch.where(rest, torch.full_like(prior, LIKELY), prior)
     if boxes:
-        theirs |= ~inside
+        background |= ~inside
         in_box = torch.stack(boxes).amax(0)
         prior = torch.where(prior > 0, prior, in_box)
-    return RegionEvidence(ours & ~theirs, theirs, prior)
+    return RegionEvidence(foreground & ~background, background, prior)
 
 
 def has_rim(region: HintRegion, size: tuple[int, int]) -> bool:

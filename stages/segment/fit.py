@@ -50,8 +50,8 @@ class SegmentEvidence:
     Pictures are ``(T, 3, h, w)``, mattes and weights ``(T, 1, h, w)``, all in [0, 1].
 
     matte, trust: the matte and the confidence in it.
-    foreground, shown: its colours, filled in where it is not, and the confidence in them.
-    background, seen: the same for the background.
+    foreground, shown: the foreground's colours, filled in where it is not, and the confidence in
+    them. background, seen: the same for the background.
     motion: of frames of this size; ``None`` for pictures.
     """
 
@@ -85,7 +85,7 @@ class Segments:
 
 
 class ThreeLayers(nn.Module):
-    """Generate foreground, background and matte; the matte is a given one plus a change."""
+    """Generators of foreground, background and a change of the given matte, in log-odds."""
 
     given: Tensor
 
@@ -100,12 +100,12 @@ class ThreeLayers(nn.Module):
             count, 3, size, seed=3 * seed + 1, dtype=dtype, widths=NARROW_WIDTHS
         )
         self.change = GeneratedLayer(
-            count, 1, size, seed=3 * seed + 2, dtype=dtype, widths=NARROW_WIDTHS, still=True
+            count, 1, size, seed=3 * seed + 2, dtype=dtype, widths=NARROW_WIDTHS, start_gray=True
         )
         self.register_buffer("given", known.matte.clamp(EDGE, 1 - EDGE).logit())
 
     def forward(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Foreground, background and matte of the frames ``index`` (B,)."""
+        """Return foreground, background and matte of the frames ``index`` ``(B,)``."""
         matte = torch.sigmoid(self.given[index] + REACH * (2 * self.change(index) - 1))
         return self.foreground(index), self.background(index), matte
 
@@ -155,19 +155,18 @@ def fit_segments(
         del progress
         foreground, background, matte = module(index)
         frames, given = known.frames[index], known.matte[index]
-        losses = {
-            "reconstruction": reconstruction(
-                MatteComposite(matte).mix(background, foreground), frames
-            ),
+        mixed = MatteComposite(matte).mix(background, foreground)
+        consistency = _consistency(matte, index, known.motion)
+        if steady:
+            consistency = steady_matte(matte, index)
+        return {
+            "reconstruction": reconstruction(mixed, frames),
             "agreement": agreement(foreground, known.foreground[index], known.shown[index])
             + agreement(background, known.background[index], known.seen[index]),
             "matte": agreement(matte, given, known.trust[index]),
             "binary_push": binary_push(matte),
+            "mask_consistency": consistency,
         }
-        losses["mask_consistency"] = _consistency(matte, index, known.motion)
-        if steady:
-            losses["mask_consistency"] = steady_matte(matte, index)
-        return losses
 
     fit(
         module,

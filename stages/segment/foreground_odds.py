@@ -34,8 +34,8 @@ RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
 LEAST_FRAMES = 4  # frames a window needs for trajectories to say more than pairs of frames
 COMPARED_TURNS = 2  # turns of votes after the comparison with the background
 FAR = 2.0  # distance from the rigid scene's motion, in its own spread, of a possible foreground
-JUMPS = 0.3  # least motion contrast along such a foreground's outline, in [0, 1]
-PLAINLY = 1.5  # and the least ratio of it to the contrast along the other candidate's outline
+LEAST_JUMP = 0.3  # least jump of the motion along such a foreground's outline, in [0, 1]
+CLEARLY_LARGER = 1.5  # least ratio of that jump to the one along the outline found by speed
 
 
 def foreground_odds(
@@ -73,14 +73,13 @@ def foreground_odds(
     if len(frames) < LEAST_FRAMES:
         return found
     jump = outline_motion(motion, found > 0)
-    if jump * PLAINLY >= 1:
-        # No other candidate's contrast can be so much larger.
-        return _compared(frames, motion, found, voted)
-    # Parallax may be faster than the object. The object is what motion jumps around.
-    far = with_previous_matte(odds_by_speed(unexplained(motion), FAR)[0], before, motion)
-    other = voted(_with_rested(far, motion))
-    if outline_motion(motion, other > 0) > max(JUMPS, PLAINLY * jump):
-        found = other
+    # Jumps are at most 1, so some are too large for another one to be clearly larger.
+    if jump * CLEARLY_LARGER < 1:
+        # Parallax may be faster than the object. The object is what motion jumps around.
+        far = with_previous_matte(odds_by_speed(unexplained(motion), FAR)[0], before, motion)
+        other = voted(_with_rested(far, motion))
+        if outline_motion(motion, other > 0) > max(LEAST_JUMP, CLEARLY_LARGER * jump):
+            found = other
     return _compared(frames, motion, found, voted)
 
 

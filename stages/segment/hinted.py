@@ -1,4 +1,4 @@
-"""Use the user's regions in a window: solve the marked frames, and carry what they say to others.
+"""Use the user's regions in a window: cut out marked frames, and carry the result to the others.
 
 A marked frame is cut out as a picture, see :mod:`stages.segment.marked`. In a clip, what is certain
 and what was cut out are carried along the flow, as far as it is trusted. What is certain overrules
@@ -8,7 +8,7 @@ motion, and the rest of the cut supports it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -70,7 +70,7 @@ def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -
         known = evidence(regions, size)
         if not any(region.foreground for region in regions):
             # Only background is marked, so what stands out is the best guess of the rest.
-            known = RegionEvidence(known.ours, known.theirs, odds_by_contrast(frame[None])[0])
+            known = replace(known, prior=odds_by_contrast(frame[None])[0])
         if is_area(regions, size):
             found[place] = MarkedFrame(known, cut_area(frame, known))
         else:
@@ -91,7 +91,7 @@ def _cut_or_inside(frame: Tensor, regions: Sequence[HintRegion], cut: MarkedFram
     if not boxes:
         return cut
     drawn = torch.stack(boxes).any(0).float()[None, None]
-    in_boxes = (resize(drawn, size)[0, 0] > DRAWN) & ~cut.known.theirs
+    in_boxes = (resize(drawn, size)[0, 0] > DRAWN) & ~cut.known.background
     if float((cut.odds[in_boxes] > 0).sum()) >= LEAST_IN_BOX * float(in_boxes.sum()):
         if not all(region.is_box for region in regions if region.foreground):
             return cut
@@ -124,7 +124,7 @@ def with_marked(odds: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
     size = (odds.shape[-2], odds.shape[-1])
     certain, likely = torch.zeros_like(odds), torch.zeros_like(odds)
     for place, one in marked.items():
-        known = one.known.ours.float() - one.known.theirs.float()
+        known = one.known.foreground.float() - one.known.background.float()
         certain[place] = resize(known[None, None], size)[0, 0]
         likely[place] = resize(one.odds[None, None], size)[0, 0] / MOST_ODDS
     certain, likely = (_carried(each, marked, motion) for each in (certain, likely))
@@ -150,11 +150,11 @@ def _carried(belief: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
 
 
 def pinned(odds: Tensor, marked: Marked) -> Tensor:
-    """Return the log-odds ``(T, h, w)`` with those of certain pixels beyond doubt."""
+    """Return the log-odds ``(T, h, w)``, in which certain pixels have twice :data:`MOST_ODDS`."""
     pinned_odds = odds.clone()
     for place, one in marked.items():
-        here = torch.where(one.known.ours, 2 * MOST_ODDS, pinned_odds[place])
-        pinned_odds[place] = torch.where(one.known.theirs, -2 * MOST_ODDS, here)
+        here = torch.where(one.known.foreground, 2 * MOST_ODDS, pinned_odds[place])
+        pinned_odds[place] = torch.where(one.known.background, -2 * MOST_ODDS, here)
     return pinned_odds
 
 
@@ -174,11 +174,12 @@ def with_certain(matte: Tensor, marked: Marked) -> Tensor:
     size = (matte.shape[-2], matte.shape[-1])
     certain = matte.clone()
     for place, one in marked.items():
-        ours, theirs = (
+        foreground, background = (
             resize(known.float()[None, None], size)[0, 0] > 0.5
-            for known in (one.known.ours, one.known.theirs)
+            for known in (one.known.foreground, one.known.background)
         )
-        certain[place, 0] = certain[place, 0].masked_fill(ours, 1.0).masked_fill(theirs, 0.0)
+        with_foreground = certain[place, 0].masked_fill(foreground, 1.0)
+        certain[place, 0] = with_foreground.masked_fill(background, 0.0)
     return certain
 
 

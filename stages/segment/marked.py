@@ -1,13 +1,16 @@
 """Cut out what the user marked in one picture.
 
-Colours of both sides are learnt as densities, over the whole picture and near each place, and
-their ratio decides a graph cut along the colour edges. The result is learnt from again, for a few
-turns: GrabCut (Rother et al. 2004) with kernel densities instead of mixtures, local colours, and a
-convex cut. At first every unmarked pixel counts as background to learn from, because the thing is
-usually the smaller part. What is not connected to the user's regions is left out.
+This is GrabCut (Rother et al. 2004) with kernel densities instead of mixtures, local colours, and a
+convex cut. Each turn has two steps:
 
-A box marks no pixel for certain, so what was cut out of it is cut once more, with mixtures of
-normal distributions (GrabCut as published) that are learnt from the surest pixels.
+1. The colours of the foreground and of the background are learnt as densities, over the whole
+   picture and near each place. In the first turn every unmarked pixel counts as background,
+   because the thing is usually the smaller part.
+2. The ratio of the densities decides a graph cut along the colour edges. The next turn learns from
+   its result. What is not connected to the user's regions is left out.
+
+A box marks no pixel for certain. So what was cut out of it is cut once more, by GrabCut as
+published, with mixtures of normal distributions that are learnt from the surest pixels.
 """
 
 from __future__ import annotations
@@ -39,9 +42,9 @@ FEW = 0.002  # part of the picture up to which what is marked is a few points
 LOCAL_BINS = (10, 8, 6, 12, 7)
 """Bins of L, a, b, x and y of the local densities."""
 LOCAL_SHARE = 0.5  # weight of the local log-odds; the picture's have 1
-RARE = 5e-5  # added to densities, as a part of all pixels in a bin
+RARE = 5e-5  # share of pixels added to each density: a few of a rare colour decide nothing
 LOCAL_RARE = RARE / 20  # the same for local densities, which have more bins
-MOST = 4.0  # most log-odds by colours
+MOST_BY_COLOR = 4.0  # most log-odds by colours
 UNMARKED = -0.5  # log-odds of a pixel of which nothing is known
 CUT_SHARE = 0.05  # weight of log-odds against the outline's length
 MARKED = 2.0  # times that a certain foreground pixel counts as one that was found
@@ -59,34 +62,50 @@ def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None 
     picture: ``(3, h, w)`` in [0, 1]. known: what the user's regions say, at this size.
     learned_from: the pixels whose colours are learnt, ``(h, w)`` of bool; all unless given.
     """
-    height, width = known.prior.shape
-    looks = spread_colors(picture[None])
-    y = ((torch.arange(height) + 0.5) / height)[:, None].expand(1, height, width)
-    x = ((torch.arange(width) + 0.5) / width).expand(1, height, width)
-    weights = edge_weights(lab_colors(picture[None])[0])
+    colors = spread_colors(picture[None])
+    x, y = _coordinates(known.prior.shape[0], known.prior.shape[1])
+    edges = edge_weights(lab_colors(picture[None])[0])
+    marked_part = float(known.foreground.float().mean())
+    kernels = FEW_KERNELS if 0 < marked_part <= FEW else COLOR_KERNEL
     base = known.prior + UNMARKED
-    ours = torch.where(known.ours, 1.0, 0.0)
-    if not bool(known.ours.any()):
-        ours = torch.where(known.theirs, 0.0, torch.sigmoid(base))
-    theirs = torch.where(known.theirs, 1.0, torch.sigmoid(-base))
-    theirs = torch.where(known.ours | (known.prior > 0), 0.0, theirs)
-    marked = float(known.ours.float().mean())
-    kernels = FEW_KERNELS if 0 < marked <= FEW else COLOR_KERNEL
+    foreground, background = _first_weights(known)
     found = soft = base
     for turn in range(TURNS):
         if learned_from is not None:
-            ours, theirs = ours * learned_from, theirs * learned_from
-        odds = base + color_odds(looks, [COLOR_BINS] * 3, ours, theirs, RARE, kernels)
+            foreground, background = foreground * learned_from, background * learned_from
+        odds = base + color_odds(colors, [COLOR_BINS] * 3, foreground, background, RARE, kernels)
         if turn:
-            near = color_odds([*looks, x, y], LOCAL_BINS, ours, theirs, LOCAL_RARE)
+            near = color_odds([*colors, x, y], LOCAL_BINS, foreground, background, LOCAL_RARE)
             odds = odds + LOCAL_SHARE * near
         odds = guided_filter(odds[None, None], picture[None])[0, 0]
-        odds = torch.where(known.ours, CERTAIN, torch.where(known.theirs, -CERTAIN, odds))
-        found = connected(relaxed_cut(odds, weights, CUT_SHARE), known.ours)
+        odds = torch.where(known.foreground, CERTAIN, torch.where(known.background, -CERTAIN, odds))
+        found = connected(relaxed_cut(odds, edges, CUT_SHARE), known.foreground)
         soft = (torch.sigmoid(odds) + found) / 2
-        ours = torch.where(known.ours, MARKED, found * soft)
-        theirs = torch.where(known.theirs, 1.0, (1 - found) * (1 - soft))
+        foreground = torch.where(known.foreground, MARKED, found * soft)
+        background = torch.where(known.background, 1.0, (1 - found) * (1 - soft))
     return _on_side(MOST_ODDS * (2 * soft - 1), found > 0.5)
+
+
+def _coordinates(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return every pixel's x and y in parts of the sides, ``(1, height, width)`` each."""
+    y = ((torch.arange(height) + 0.5) / height)[:, None].expand(1, height, width)
+    x = ((torch.arange(width) + 0.5) / width).expand(1, height, width)
+    return x, y
+
+
+def _first_weights(known: RegionEvidence) -> tuple[Tensor, Tensor]:
+    """Return how much each pixel's colour counts for foreground and background in the first turn.
+
+    The weights are ``(h, w)`` in [0, 1].
+    """
+    base = known.prior + UNMARKED
+    foreground = torch.where(known.foreground, 1.0, 0.0)
+    if not bool(known.foreground.any()):
+        # No pixel is certain, so the colours are learnt from the likely ones.
+        foreground = torch.where(known.background, 0.0, torch.sigmoid(base))
+    background = torch.where(known.background, 1.0, torch.sigmoid(-base))
+    background = torch.where(known.foreground | (known.prior > 0), 0.0, background)
+    return foreground, background
 
 
 def cut_again(picture: Tensor, odds: Tensor, known: RegionEvidence) -> Tensor:
@@ -97,63 +116,76 @@ def cut_again(picture: Tensor, odds: Tensor, known: RegionEvidence) -> Tensor:
 
     picture: ``(3, h, w)`` in [0, 1]. odds: of :func:`cut_out`, ``(h, w)``. known: as there.
     """
-    certain = known.ours.float() - known.theirs.float()
+    certain = known.foreground.float() - known.background.float()
     start = torch.where(certain != 0, CERTAIN * certain, odds)
     found = cut(picture[None], start[None], SURE_IN_BOX)[0, 0]
-    return _on_side(odds, connected(found, known.ours) > 0.5)
+    return _on_side(odds, connected(found, known.foreground) > 0.5)
 
 
-def _on_side(odds: Tensor, ours: Tensor) -> Tensor:
-    """Return ``odds`` ``(h, w)``, positive where ``ours`` is true and negative elsewhere."""
-    return torch.where(ours, odds.clamp_min(SUPPORTED), odds.clamp_max(-SUPPORTED))
+def _on_side(odds: Tensor, inside: Tensor) -> Tensor:
+    """Return ``odds`` ``(h, w)``, positive where ``inside`` is true and negative elsewhere."""
+    return torch.where(inside, odds.clamp_min(SUPPORTED), odds.clamp_max(-SUPPORTED))
 
 
 def color_odds(
     features: Sequence[Tensor],
     bins: Sequence[int],
-    ours: Tensor,
-    theirs: Tensor,
+    foreground: Tensor,
+    background: Tensor,
     rare: float,
     kernels: Sequence[int] = (1,),
 ) -> Tensor:
-    """Return the log-ratio ``(h, w)`` of two densities at each pixel's own features.
+    """Return each pixel's log-odds ``(h, w)`` of the foreground, by how common its features are.
 
-    features: tensors of h·w values in [0, 1]. bins: how many each has. rare: added to both.
-    ours, theirs: the weight with which each pixel counts, ``(h, w)``.
+    They are the logarithm of the ratio of two densities, of the foreground and of the background.
+
+    features: tensors of h·w values in [0, 1]. bins: how many each has.
+    foreground, background: how much each pixel counts for either density, ``(h, w)``.
+    rare: added to both densities.
     kernels: the squared widths of the densities' kernels in bins, rising; their mean is used.
     """
-    cell = torch.zeros(ours.numel(), dtype=torch.long)
+    cell = torch.zeros(foreground.numel(), dtype=torch.long)
     for feature, number in zip(features, bins, strict=True):
         cell = cell * number + (feature.flatten() * number).long().clamp(0, number - 1)
     densities = []
-    for each in (ours, theirs):
-        counts = torch.bincount(cell, each.flatten(), math.prod(bins)).view(*bins)
-        total = float(each.sum()) + 1e-6
+    for weight in (foreground, background):
+        counts = torch.bincount(cell, weight.flatten(), math.prod(bins)).view(*bins)
+        total = float(weight.sum()) + 1e-6
         densities.append((_smoothed(counts, kernels).flatten() / total)[cell] + rare)
-    return torch.log(densities[0] / densities[1]).clamp(-MOST, MOST).view(ours.shape)
+    return (
+        torch.log(densities[0] / densities[1])
+        .clamp(-MOST_BY_COLOR, MOST_BY_COLOR)
+        .view(foreground.shape)
+    )
 
 
 def _smoothed(counts: Tensor, kernels: Sequence[int]) -> Tensor:
-    """Return the mean of ``counts`` blurred this often by a kernel of one bin; rising numbers."""
-    total, smooth, done = torch.zeros_like(counts), counts, 0
+    """Return the mean of several blurs of ``counts``.
+
+    kernels: how often each blur applies a kernel of one bin, rising.
+    """
+    total = torch.zeros_like(counts)
+    smooth = counts
+    done = 0
     for times in kernels:
         for _ in range(times - done):
             smooth = blurred(smooth)
-        total, done = total + smooth / len(kernels), times
+        total = total + smooth / len(kernels)
+        done = times
     return total
 
 
-def connected(found: Tensor, ours: Tensor) -> Tensor:
+def connected(found: Tensor, certain: Tensor) -> Tensor:
     """Return ``found`` ``(h, w)`` in [0, 1] without the parts that touch no region of the user.
 
-    ours: the certain pixels, ``(h, w)`` of bool. Without any, small parts are left out.
+    certain: the certain foreground, ``(h, w)`` of bool. Without any, small parts are left out.
     """
     count, labels, facts, _ = cv2.connectedComponentsWithStats(
         (found > 0.5).numpy().astype(np.uint8), connectivity=8
     )
     kept = np.zeros(count, bool)
-    if bool(ours.any()):
-        kept[np.unique(labels[ours.numpy()])] = True
+    if bool(certain.any()):
+        kept[np.unique(labels[certain.numpy()])] = True
     elif count > 1:
         areas = facts[:, cv2.CC_STAT_AREA]
         kept = areas >= LEAST_PART * areas[1:].max()

@@ -16,18 +16,30 @@ from torch.nn import functional
 from stages.motion.flow import Pair, box, consistency, flows, length, resize, resize_flow, warp
 
 GAPS = (1, 2)
-"""Distances in frames of the pairs. At 4, parallax of near things looks like a foreground."""
+"""Distances in frames of the pairs whose flow is used.
+
+At 4, parallax of near things looks like a foreground.
+"""
 ENLARGED = 2  # factor by which frames are enlarged before the flow is computed
 ENLARGED_FRAMES = 12  # most first frames of pairs that are enlarged at once, to bound memory
 
-BORDER = 0.15  # part of the side over which the border's weight for the camera falls to a third
-INSIDE = 0.1  # weight in the middle of the picture
+BORDER = 0.15
+"""Part of the side over which a pixel's weight in the camera's motion falls to a third.
+
+The border counts most, because the foreground is mostly in the middle.
+"""
+INSIDE = 0.1  # weight in the middle of the picture, relative to 1 more at its border
 POINTS = 1600  # flow vectors that a homography is fitted to
-ROUNDS = 30  # of re-weighting
-ROUGH = 0.1  # tolerated error of a flow as a part of its length, beside one pixel
+ROUNDS = 30  # rounds of re-weighting these vectors
+ROUGH = 0.1  # tolerated error of a flow as a part of its length, in addition to one pixel
+LEAST_AGREEMENT = 0.02  # weight of a flow that is not undone at all, so that means over it exist
 SMOOTHING = 5  # rounds of averaging along the flow
-FADING = 0.02  # loss a frame of what is carried along a trajectory
+FADING = 0.02  # part that a value carried along a trajectory loses with each frame
 RESTS = 0.003  # part of the width by which a fixed camera's picture may seem to shift
+LEAST_DEPTH = 0.05
+"""Depth that is divided by at least: a bad first guess may send points behind the camera."""
+IDENTITY = torch.eye(3, dtype=torch.float64).flatten()[:8]
+"""The first eight entries of the homography that moves nothing; the ninth one is always 1."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +135,11 @@ def find_motion(frames: Tensor) -> WindowMotion:
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])
     total, weight = frames.new_zeros(count, 2, *size), frames.new_zeros(count, 1, *size)
-    near: WindowMotion | None = None
+    of_neighbors: WindowMotion | None = None
     for gap in GAPS:
         if gap >= count:
             break
-        pairs = [(t, t + gap) for t in range(count - gap)]
-        found = _enlarged_flows(frames, [*pairs, *((u, t) for t, u in pairs)])
-        forward = torch.stack([found[t, u] for t, u in pairs])
-        backward = torch.stack([found[u, t] for t, u in pairs])
+        forward, backward = _flows_both_ways(frames, gap)
         cameras = camera_flow(forward), camera_flow(backward)
         both = (
             (forward, backward, cameras[0], slice(0, count - gap), gap),
@@ -142,10 +151,22 @@ def find_motion(frames: Tensor) -> WindowMotion:
             weight[at] += trust
         if gap == 1:
             trusts = consistency(forward, backward, 1.0), consistency(backward, forward, 1.0)
-            near = WindowMotion(forward, backward, *cameras, *trusts, residual=total)
-    assert near is not None, "a window with motion has two frames or more"
-    motion = replace(near, residual=total / weight)
+            of_neighbors = WindowMotion(forward, backward, *cameras, *trusts, residual=total)
+    assert of_neighbors is not None, "a window with motion has two frames or more"
+    motion = replace(of_neighbors, residual=total / weight)
     return replace(motion, residual=motion.along(motion.residual, SMOOTHING))
+
+
+def _flows_both_ways(frames: Tensor, gap: int) -> tuple[Tensor, Tensor]:
+    """Return the flows between frames that are ``gap`` apart, ``(T - gap, 2, h, w)`` each.
+
+    The first one leads from every frame to the later one, the second one back.
+    """
+    pairs = [(t, t + gap) for t in range(len(frames) - gap)]
+    found = _enlarged_flows(frames, [*pairs, *((u, t) for t, u in pairs)])
+    forward = torch.stack([found[t, u] for t, u in pairs])
+    backward = torch.stack([found[u, t] for t, u in pairs])
+    return forward, backward
 
 
 def _enlarged_flows(frames: Tensor, pairs: Sequence[Pair]) -> dict[Pair, Tensor]:
@@ -176,19 +197,24 @@ def shown_motion(frames: Tensor, motion: WindowMotion) -> Tensor:
 
     frames: ``(T, 3, h, w)`` in [0, 1]. motion: of frames of this size.
     """
-    ways = []
+    errors = []
     for one, other, flow, camera in (
         (frames[:-1], frames[1:], motion.forward, motion.camera_forward),
         (frames[1:], frames[:-1], motion.backward, motion.camera_backward),
     ):
-        ways.append([(one - warp(other, by)).abs().mean(1, keepdim=True) for by in (camera, flow)])
-    noise = float(sum(missed.median() for _, missed in ways)) / 2 + 1 / 255
-    ahead, behind = (
-        torch.log((box(still, 2) + noise) / (box(missed, 2) + noise)).clamp_min(0)
-        for still, missed in ways
+        by_camera, by_flow = (
+            (one - warp(other, way)).abs().mean(1, keepdim=True) for way in (camera, flow)
+        )
+        errors.append((by_camera, by_flow))
+    noise = float(sum(by_flow.median() for _, by_flow in errors)) / 2 + 1 / 255
+    to_next, to_previous = (
+        torch.log((box(by_camera, 2) + noise) / (box(by_flow, 2) + noise)).clamp_min(0)
+        for by_camera, by_flow in errors
     )
-    none = torch.zeros_like(ahead[:1])
-    return box(torch.maximum(torch.cat([ahead, none]), torch.cat([none, behind])), 2)[:, 0]
+    # The last frame has no next one, and the first frame no previous one.
+    none = torch.zeros_like(to_next[:1])
+    clearer = torch.maximum(torch.cat([to_next, none]), torch.cat([none, to_previous]))
+    return box(clearer, 2)[:, 0]
 
 
 def camera_rests(sample: Tensor) -> bool:
@@ -211,10 +237,10 @@ def camera_rests(sample: Tensor) -> bool:
 def _agreement(flow: Tensor, back: Tensor) -> Tensor:
     """Return the weight ``(n, 1, h, w)`` of a flow ``(n, 2, h, w)`` by how well ``back`` undoes it.
 
-    The weight is never zero, so that means over it exist.
+    It lies between :data:`LEAST_AGREEMENT` and 1 more.
     """
     missed = length(flow + warp(back, flow))
-    return torch.exp(-((missed / (1 + ROUGH * length(flow))) ** 2)) + 0.02
+    return torch.exp(-((missed / (1 + ROUGH * length(flow))) ** 2)) + LEAST_AGREEMENT
 
 
 def camera_flow(flow: Tensor) -> Tensor:
@@ -226,8 +252,9 @@ def fit_homographies(flow: Tensor) -> Tensor:
     """Fit a homography to each of the flows ``(n, 2, h, w)``; the border counts most.
 
     Coordinates are in halves of the width from the centre. Re-weighted least squares uses Geman and
-    McClure's weight ``1 / (1 + (e / s)²)²`` of the error e. The scale s falls from one that accepts
-    nearly all points to twice the median error (graduated non-convexity). Nothing is random.
+    McClure's weight ``1 / (1 + (e / s)²)²`` of the error e, in pixels. The scale s falls from one
+    that accepts nearly all points to twice the median error (graduated non-convexity). Nothing is
+    random.
 
     Returns ``(n, 3, 3)``, float64.
     """
@@ -236,34 +263,50 @@ def fit_homographies(flow: Tensor) -> Tensor:
     x, y = places((height, width))
     x, y = x[::stride, ::stride].flatten(), y[::stride, ::stride].flatten()
     moved = flow[:, :, ::stride, ::stride].flatten(2).double().cpu() * (2 / width)
-    u, v = x + moved[:, 0], y + moved[:, 1]
-    given = border_weight((height, width))[::stride, ::stride].flatten()
-    one, zero = torch.ones_like(u), torch.zeros_like(u)
-    xs, ys = x.expand_as(u), y.expand_as(u)
-    across = torch.stack([xs, ys, one, zero, zero, zero, -u * x, -u * y], -1)
-    down = torch.stack([zero, zero, zero, xs, ys, one, -v * x, -v * y], -1)
-    design, wanted = torch.cat([across, down], 1), torch.cat([u, v], 1)
-    still = torch.eye(3, dtype=torch.float64).flatten()[:8]
+    to_x, to_y = x + moved[:, 0], y + moved[:, 1]
+    by_place = border_weight((height, width))[::stride, ::stride].flatten()
+    design = _homography_equations(x, y, to_x, to_y)
+    offset = torch.cat([to_x, to_y], 1) - design @ IDENTITY
+    weight = by_place.expand_as(to_x)
+    scale = torch.zeros(0)
+    for number in range(ROUNDS):
+        matrices = _least_squares_homographies(design, offset, weight)
+        predicted = project_points(matrices, x, y)
+        error = torch.hypot(predicted[:, 0] - to_x, predicted[:, 1] - to_y) * (width / 2)
+        if number == 0:
+            scale = error.quantile(0.9, dim=1, keepdim=True) + 0.5
+        typical = error.median(dim=1, keepdim=True).values
+        scale = torch.maximum(0.8 * scale, (2 * typical).clamp_min(0.5))
+        weight = by_place / (1 + (error / scale) ** 2) ** 2
+    return matrices
+
+
+def _homography_equations(x: Tensor, y: Tensor, to_x: Tensor, to_y: Tensor) -> Tensor:
+    """Return the linear equations of homographies that take points (x, y) to (to_x, to_y).
+
+    x, y: ``(N,)``. to_x, to_y: ``(n, N)``, for n homographies. Multiplied by a homography's first
+    eight entries, the result ``(n, 2 N, 8)`` gives to_x and then to_y.
+    """
+    one, zero = torch.ones_like(to_x), torch.zeros_like(to_x)
+    xs, ys = x.expand_as(to_x), y.expand_as(to_x)
+    across = torch.stack([xs, ys, one, zero, zero, zero, -to_x * x, -to_x * y], -1)
+    down = torch.stack([zero, zero, zero, xs, ys, one, -to_y * x, -to_y * y], -1)
+    return torch.cat([across, down], 1)
+
+
+def _least_squares_homographies(design: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+    """Return the homographies ``(n, 3, 3)`` of least weighted squared error.
+
+    design: from :func:`_homography_equations`. offset: how far the points' wanted places are from
+    where the identity leaves them, ``(n, 2 N)``. weight: of each point, ``(n, N)``.
+    """
+    weighted = design * torch.cat([weight, weight], 1)[..., None]
+    right = (weighted.mT @ offset[..., None])[..., 0]
     # Pictures of a few pixels do not determine eight numbers: pull gently towards no motion.
     ridge = 1e-4 * torch.eye(8, dtype=torch.float64)
-    moved_from_rest = (wanted - design @ still)[..., None]
-    weight, scale = given.expand_as(u), torch.zeros(0)
-    for number in range(ROUNDS):
-        weighted = design * torch.cat([weight, weight], 1)[..., None]
-        right = (weighted.mT @ moved_from_rest)[..., 0]
-        terms = still + torch.linalg.solve(weighted.mT @ design + ridge, right)
-        matrices = torch.cat([terms, torch.ones(len(terms), 1, dtype=torch.float64)], 1).view(
-            -1, 3, 3
-        )
-        predicted = project_points(matrices, x, y)
-        missed = torch.hypot(predicted[:, 0] - u, predicted[:, 1] - v) * (width / 2)
-        if not number:
-            scale = missed.quantile(0.9, dim=1, keepdim=True) + 0.5
-        scale = torch.maximum(
-            0.8 * scale, (2 * missed.median(dim=1, keepdim=True).values).clamp_min(0.5)
-        )
-        weight = given / (1 + (missed / scale) ** 2) ** 2
-    return matrices
+    entries = IDENTITY + torch.linalg.solve(weighted.mT @ design + ridge, right)
+    last = torch.ones(len(entries), 1, dtype=torch.float64)
+    return torch.cat([entries, last], 1).view(-1, 3, 3)
 
 
 def homography_flow(matrices: Tensor, size: tuple[int, int]) -> Tensor:
@@ -281,8 +324,7 @@ def project_points(matrices: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Apply homographies ``(n, 3, 3)`` to the points x, y ``(N,)``; return ``(n, 2, N)``."""
     moved = matrices @ torch.stack([x, y, torch.ones_like(x)])
     depth = moved[:, 2:]
-    # A bad first guess may send points behind the camera: avoid dividing by zero.
-    return moved[:, :2] / torch.where(depth.abs() < 0.05, 0.05, depth)
+    return moved[:, :2] / torch.where(depth.abs() < LEAST_DEPTH, LEAST_DEPTH, depth)
 
 
 def places(size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -36,18 +37,16 @@ GUESSED = 0.1  # trust in colours that are only filled in from their surrounding
 
 
 def moved_odds(odds: Tensor, matte: Tensor) -> Tensor:
-    """Move ``odds`` as the networks moved the matte at their size; keep the finer detail.
+    """Return ``odds`` moved as the networks moved the matte; their finer detail stays.
 
     Each pixel moves by at most :data:`MOST_MOVED`.
 
-    odds and the result: log-odds ``(T, h, w)``. matte: the networks' one, ``(T, 1, H, W)``.
+    odds and the result: log-odds ``(T, h, w)``. matte: of the networks, ``(T, 1, H, W)``, at their
+    own size.
     """
     given = resize(torch.sigmoid(odds)[:, None], (matte.shape[-2], matte.shape[-1]))
-    change = (
-        matte.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit()
-        - given.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit()
-    )
-    change = change.clamp(-MOST_MOVED, MOST_MOVED)
+    before, after = (each.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit() for each in (given, matte))
+    change = (after - before).clamp(-MOST_MOVED, MOST_MOVED)
     return odds + resize(change, (odds.shape[-2], odds.shape[-1]))[:, 0]
 
 
@@ -67,16 +66,9 @@ def fit_networks(
     """
     size = (frames.shape[-2], frames.shape[-1])
     matte = resize(torch.sigmoid(odds)[:, None], size)
-    small = None if motion is None else motion.resized(size)
-    background, missing = complete(
-        frames, matte, small, None if plate is None else plate.resized(size)
-    )
-    trust, sure = (2 * matte - 1).abs(), matte > OPAQUE
-    foreground = torch.cat(
-        [push_pull(frame[None], where[None]) for frame, where in zip(frames, sure, strict=True)]
-    )
-    shown, seen = torch.where(sure, trust, GUESSED), torch.where(missing, GUESSED, 1.0)
-    known = SegmentEvidence(frames, matte, trust, foreground, shown, background, seen, small)
+    small_motion = None if motion is None else motion.resized(size)
+    small_plate = None if plate is None else plate.resized(size)
+    known = window_evidence(frames, matte, small_motion, small_plate)
     settings = context.settings
 
     def fitted(steps: int, on_step: OnStep | None = None) -> Segments:
@@ -89,15 +81,39 @@ def fit_networks(
         context.trace.add("networks", done, losses)
 
     steps = STEPS[settings.preset]
-    if (budget := settings.max_seconds) is not None:
-
-        def measured() -> int:
-            fitted(1)  # the first call also probes the precision and allocates memory
-            cost = seconds_a_step(fitted, 1, 6)
-            # The steps after the networks take about as long as those before them.
-            left = MEASURED_STAGES * budget - 2 * (time.monotonic() - began)
-            # More steps than these cost most of the time and did not improve the matte.
-            return max(1, min(STEPS["balanced"], int(left / cost)))
-
-        steps = context.checkpoints.compute_and_save("steps", measured)
+    if settings.max_seconds is not None:
+        within_budget = partial(_steps_within, settings.max_seconds, fitted, began)
+        steps = context.checkpoints.compute_and_save("steps", within_budget)
     return fitted(steps, note), steps
+
+
+def _steps_within(budget: float, fitted: Callable[[int], Segments], began: float) -> int:
+    """Return how many training steps fit in ``budget`` seconds, by the measured cost of a step.
+
+    fitted: runs a fit of so many steps. began: ``time.monotonic()`` when the window began.
+    """
+    fitted(1)  # the first call also probes the precision and allocates memory
+    cost = seconds_a_step(fitted, 1, 6)
+    # The steps after the networks take about as long as those before them.
+    left = MEASURED_STAGES * budget - 2 * (time.monotonic() - began)
+    # More steps than these cost most of the time and did not improve the matte.
+    return max(1, min(STEPS["balanced"], int(left / cost)))
+
+
+def window_evidence(
+    frames: Tensor, matte: Tensor, motion: WindowMotion | None, plate: Plate | None
+) -> SegmentEvidence:
+    """Return what the votes' matte tells of a window, for the fit of its networks.
+
+    frames: ``(T, 3, h, w)`` in [0, 1]. matte: the votes' probability, ``(T, 1, h, w)``.
+    motion, plate: of frames of this size; see :func:`stages.segment.background.complete`.
+    """
+    background, missing = complete(frames, matte, motion, plate)
+    trust = (2 * matte - 1).abs()
+    is_sure = matte > OPAQUE
+    foreground = torch.cat(
+        [push_pull(frame[None], where[None]) for frame, where in zip(frames, is_sure, strict=True)]
+    )
+    shown = torch.where(is_sure, trust, GUESSED)
+    seen = torch.where(missing, GUESSED, 1.0)
+    return SegmentEvidence(frames, matte, trust, foreground, shown, background, seen, motion)

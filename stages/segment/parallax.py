@@ -22,13 +22,14 @@ from stages.segment.background import dilate
 from stages.segment.motion import WindowMotion, border_weight, camera_flow
 
 REACH = 6  # frames to each side over which a pixel is followed
-KEPT = 0.75  # part of the picture's weight that is used as the rigid scene
-ROUNDS = 12  # of choosing that part
+KEPT = 0.75  # part of the trajectories' weight that counts as the rigid scene
+ROUNDS = 12  # rounds in which that part is chosen anew
 NOISE = 0.35  # least standard deviation of a chained flow, in pixels
-EVERY = 5  # one in so many pixels is used for the covariance
+EVERY = 5  # every fifth pixel is used for the covariance, which is enough
 LEAST_TRUST = 0.02  # least weight of a trajectory
 SMOOTHING = 5  # rounds of averaging along the flow
 AROUND = 4  # pixels to each side of an outline in which motion is compared
+LEAST_SIDE = 0.15  # least part of that square on either side of the outline
 TYPICAL = 0.75  # quantile of the motion's local spread that an outline has to exceed
 SLACK = 0.05  # pixels a frame that are added to that spread
 
@@ -136,27 +137,33 @@ def outline_jumps(motion: WindowMotion, matte: Tensor) -> Tensor:
 
     matte: ``(T, h, w)`` of bool.
     """
-    inside = matte[:, None].float()
-    share = box(inside, AROUND)
-    outline = (dilate(matte[:, None], 1) & ~matte[:, None]) | (
-        dilate(~matte[:, None], 1) & matte[:, None]
-    )
-    ways = []
-    for flow in (
-        torch.cat([motion.forward, motion.backward[-1:]]),
-        torch.cat([motion.forward[:1], motion.backward]),
-    ):
-        ours = box(flow * inside, AROUND) / share.clamp_min(1e-3)
-        others = box(flow * (1 - inside), AROUND) / (1 - share).clamp_min(1e-3)
-        jump = length(ours - others)
-        spread = (
-            (box(flow**2, AROUND) - box(flow, AROUND) ** 2).clamp_min(0).sum(1, keepdim=True).sqrt()
-        )
-        typical = spread.flatten(1).quantile(TYPICAL, dim=1).view(-1, 1, 1, 1) + SLACK
-        ways.append(jump / (jump + 2 * typical))
-    # Near a corner, too little of one side is in the window.
-    shown = outline & (share > 0.15) & (share < 0.85)
+    inside = matte[:, None]
+    outline = (dilate(inside, 1) & ~inside) | (dilate(~inside, 1) & inside)
+    share = box(inside.float(), AROUND)
+    # Where one side fills nearly all of a square, too little of the other is in it to be compared.
+    shown = outline & (share > LEAST_SIDE) & (share < 1 - LEAST_SIDE)
+    # Each frame's flow to the next one and to the one before; at the ends, the only one there is.
+    to_next = torch.cat([motion.forward, motion.backward[-1:]])
+    to_previous = torch.cat([motion.forward[:1], motion.backward])
+    jump = (_jumps(to_next, inside.float()) + _jumps(to_previous, inside.float())) / 2
+    # The outline is two pixels wide, one on each of its sides.
+    jumps = (jump * shown).sum((1, 2, 3)) / 2
     cut = matte[:, 0].sum(1) + matte[:, -1].sum(1) + matte[:, :, 0].sum(1) + matte[:, :, -1].sum(1)
-    # The outline has two pixels, one on each of its sides.
-    jumps = ((ways[0] + ways[1]) / 2 * shown).sum((1, 2, 3)) / 2
     return jumps / (outline.sum((1, 2, 3)) / 2 + cut).clamp_min(1)
+
+
+def _jumps(flow: Tensor, inside: Tensor) -> Tensor:
+    """Return how much the mean flow in and outside a matte differs around each pixel, in [0, 1].
+
+    The difference counts relative to how much flow varies elsewhere in the same frame.
+
+    flow: ``(T, 2, h, w)``. inside: the matte, ``(T, 1, h, w)`` of 0 and 1, as the result's shape.
+    """
+    share = box(inside, AROUND)
+    mean_inside = box(flow * inside, AROUND) / share.clamp_min(1e-3)
+    mean_outside = box(flow * (1 - inside), AROUND) / (1 - share).clamp_min(1e-3)
+    jump = length(mean_inside - mean_outside)
+    variance = (box(flow**2, AROUND) - box(flow, AROUND) ** 2).clamp_min(0)
+    spread = variance.sum(1, keepdim=True).sqrt()
+    typical = spread.flatten(1).quantile(TYPICAL, dim=1).view(-1, 1, 1, 1) + SLACK
+    return jump / (jump + 2 * typical)

@@ -25,17 +25,17 @@ Values = NDArray[np.float32]
 
 # The constants below were chosen on drawn clips, see tests/measure_movers.py.
 SPACING = 4  # pixels between points
-EVERY = 3  # frames between those in which points begin
+EVERY = 3  # new points begin in every third frame, where none passes
 MOST_POINTS = 1200
 """Most points that are grouped; the time grows with their square."""
-KEPT_TRUST = 0.3  # least confidence in a point's way
-DOUBT = 0.5  # weight of each step's doubt in that confidence
+KEPT_TRUST = 0.3  # least confidence, 0 to 1, with which a point is followed on
+DOUBT = 0.5  # how much the doubt in each step lowers that confidence; see parallax.follow
 JERK = 3.0
 """Most change of a point's motion from frame to frame, in pixels; more is a jump elsewhere."""
 LEAST_LENGTH = 4  # frames through which a point has to be followed
 COMMON = 3  # frames that two points must have in common
-SHAKE = 1.0  # change of a distance, in pixels, that means nothing
-BEND = 0.3  # and such a change as a part of the distance
+SHAKE, BEND = 1.0, 0.3
+"""Change of two points' distance that says little: in pixels, plus a part of the distance."""
 REACH = 12.0  # pixels at which the affinity of points falls to a third
 CHEAP = 0.12  # largest normalized cut, 0 to 2, that divides a group
 LEAST_GROUP = 6  # points of a group
@@ -55,50 +55,75 @@ class Points:
 def follow_points(matte: Tensor, motion: WindowMotion) -> Points:
     """Return the points of a matte ``(T, h, w)`` of bool. motion: of frames of this size."""
     count, height, width = matte.shape
-    inside = matte[:, None].float()
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     grid = ((x + y // SPACING * (SPACING // 2)) % SPACING == 0) & (y % SPACING == 0)
-    places: list[Values] = []
-    seen: list[NDArray[np.bool_]] = []
     covered = torch.zeros_like(matte)
+    found = [Points(np.zeros((0, count, 2), np.float32), np.zeros((0, count), bool))]
     for start in range(0, count, EVERY):
-        begins = matte[start] & grid & ~covered[start]
-        rows, columns = begins.nonzero(as_tuple=True)
-        if not len(rows):
-            continue
-        here = np.full((len(rows), count, 2), np.nan, np.float32)
-        there = np.zeros((len(rows), count), bool)
-        here[:, start] = torch.stack([columns, rows], 1).numpy()
-        there[:, start] = True
-        for steps in (count - 1 - start, -start):
-            if not steps:
-                continue
-            moved, trust = follow(motion, start, steps, DOUBT)
-            alive = torch.ones(len(rows), dtype=torch.bool)
-            ways = moved[:, :, rows, columns]
-            steps_made = torch.cat([ways[:1], ways.diff(dim=0)])
-            jumps = torch.cat([torch.zeros_like(ways[:1]), steps_made.diff(dim=0)])
-            for number in range(abs(steps)):
-                t = start + (number + 1 if steps > 0 else -number - 1)
-                to_x, to_y = columns + ways[number, 0], rows + ways[number, 1]
-                at = torch.stack([(to_x + 0.5) * 2 / width - 1, (to_y + 0.5) * 2 / height - 1], -1)
-                alive &= trust[number, 0, rows, columns] > KEPT_TRUST
-                alive &= torch.hypot(jumps[number, 0], jumps[number, 1]) < JERK
-                alive &= sample(inside[t : t + 1], at[None, None])[0, 0, 0] > 0.5
-                here[alive.numpy(), t] = torch.stack([to_x, to_y], 1)[alive].numpy()
-                there[:, t] = alive.numpy()
-                near_x = to_x[alive].round().long().clamp(0, width - 1)
-                near_y = to_y[alive].round().long().clamp(0, height - 1)
-                _cover(covered[t], near_x, near_y)
-        places.append(here)
-        seen.append(there)
-    if not places:
-        return Points(np.zeros((0, count, 2), np.float32), np.zeros((0, count), bool))
-    all_places, all_seen = np.concatenate(places), np.concatenate(seen)
-    long = all_seen.sum(1) >= min(LEAST_LENGTH, count)
-    chosen = long.nonzero()[0]
+        rows, columns = (matte[start] & grid & ~covered[start]).nonzero(as_tuple=True)
+        if len(rows):
+            found.append(_followed_from(start, rows, columns, matte, motion, covered))
+    places = np.concatenate([points.places for points in found])
+    seen = np.concatenate([points.seen for points in found])
+    chosen = (seen.sum(1) >= min(LEAST_LENGTH, count)).nonzero()[0]
     chosen = chosen[:: max(1, -(-len(chosen) // MOST_POINTS))]
-    return Points(all_places[chosen], all_seen[chosen])
+    return Points(places[chosen], seen[chosen])
+
+
+def _followed_from(
+    start: int,
+    rows: Tensor,
+    columns: Tensor,
+    matte: Tensor,
+    motion: WindowMotion,
+    covered: Tensor,
+) -> Points:
+    """Return the points that begin in frame ``start``, followed to both ends of the window.
+
+    rows, columns: where they begin, ``(n,)``. matte: ``(T, h, w)`` of bool.
+    covered: where a point passes, ``(T, h, w)`` of bool; changed in place.
+    """
+    count, height, width = matte.shape
+    places = np.full((len(rows), count, 2), np.nan, np.float32)
+    seen = np.zeros((len(rows), count), bool)
+    places[:, start] = torch.stack([columns, rows], 1).numpy()
+    seen[:, start] = True
+    for steps in (count - 1 - start, -start):
+        if not steps:
+            continue
+        flow, trust = follow(motion, start, steps, DOUBT)
+        moved, trust = flow[:, :, rows, columns], trust[:, 0, rows, columns]
+        jerks = _jerks(moved)
+        alive = torch.ones(len(rows), dtype=torch.bool)
+        for number in range(abs(steps)):
+            t = start + (number + 1 if steps > 0 else -number - 1)
+            to_x, to_y = columns + moved[number, 0], rows + moved[number, 1]
+            alive &= trust[number] > KEPT_TRUST
+            alive &= jerks[number] < JERK
+            alive &= _is_inside(matte[t], to_x, to_y)
+            places[alive.numpy(), t] = torch.stack([to_x, to_y], 1)[alive].numpy()
+            seen[:, t] = alive.numpy()
+            near_x = to_x[alive].round().long().clamp(0, width - 1)
+            near_y = to_y[alive].round().long().clamp(0, height - 1)
+            _cover(covered[t], near_x, near_y)
+    return Points(places, seen)
+
+
+def _jerks(moved: Tensor) -> Tensor:
+    """Return how much the motion of points changes with each step, in pixels, ``(steps, n)``.
+
+    moved: how far they have moved after each step, ``(steps, 2, n)``.
+    """
+    velocity = torch.cat([moved[:1], moved.diff(dim=0)])
+    change = torch.cat([torch.zeros_like(moved[:1]), velocity.diff(dim=0)])
+    return torch.hypot(change[:, 0], change[:, 1])
+
+
+def _is_inside(matte: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return whether points, in pixels, lie in a matte ``(h, w)`` of bool; ``(n,)`` of bool."""
+    height, width = matte.shape
+    at = torch.stack([(x + 0.5) * 2 / width - 1, (y + 0.5) * 2 / height - 1], -1)
+    return sample(matte[None, None].float(), at[None, None])[0, 0, 0] > 0.5
 
 
 def _cover(covered: Tensor, x: Tensor, y: Tensor) -> None:
@@ -151,7 +176,10 @@ def grouped(points: Points) -> list[NDArray[np.int64]]:
 
 
 def _cut(weights: Values) -> NDArray[np.bool_] | None:
-    """Return one side of the best normalized cut of a graph ``(n, n)``; None if it is dear."""
+    """Return one side of the best normalized cut of a graph ``(n, n)``, ``(n,)`` of bool.
+
+    Returns None if the best one costs more than :data:`CHEAP`, so that the graph is one group.
+    """
     degree = weights.sum(1)
     alone = degree < 1e-6
     if alone.any():

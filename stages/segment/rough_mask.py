@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ def cut_area(picture: Tensor, known: RegionEvidence) -> Tensor:
 
     picture: ``(3, h, w)`` in [0, 1]. known: what the area says, with nothing assumed around it.
     """
-    area = known.ours | (known.prior > 0)
+    area = known.foreground | (known.prior > 0)
     as_drawn = cut_out(picture, _roughly_the_thing(known, area))
     size = float((as_drawn > 0).sum()) / float(area.sum())
     if SHRUNK <= size <= GROWN:
@@ -80,7 +81,7 @@ def _roughly_the_thing(known: RegionEvidence, area: Tensor) -> RegionEvidence:
     outside = -_log_distance(~area, ERROR_OUTSIDE * across).clamp(-MOST_OUTSIDE, -LEAST_OUTSIDE)
     # What is cut out adds the odds of a pixel of which nothing is known.
     prior = torch.where(area, inside, outside - UNMARKED)
-    return RegionEvidence(known.ours, known.theirs, prior)
+    return replace(known, prior=prior)
 
 
 def _log_distance(mask: Tensor, error: float) -> Tensor:

@@ -56,7 +56,7 @@ def divided(
         inside,
         moved,
         before=before,
-        known=context.known_things,
+        highest=context.known_things,
         most=context.most_things,
     )
     seen = occlusions(small, inside, found.labels, found.numbers, moved)

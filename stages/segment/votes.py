@@ -28,12 +28,12 @@ TURNS = 4  # rounds of votes
 MOST_BY_VOTES = 4.0  # most log-odds by votes
 COLOR_SHARE = 0.7  # weight of the votes by colour; the motion's own log-odds have 1
 MOTION_SHARE = 0.5  # weight of the votes by motion
-RARE = 0.02  # added to both sides' votes, so that a few votes decide nothing
-BORDER = 12.0  # weight of the picture's border as background, in votes of a sure pixel
+RARE = 0.02  # votes added for both sides, so that a few votes decide nothing
+BORDER = 12.0  # votes for the background by a pixel at the border; a sure pixel has 1
 BORDER_REACH = 0.03  # part of the side over which that weight falls to a third
 SPREAD = 1.5  # sizes of the foreground over which places are distinguished
 LEAST_AREA = 0.003  # smallest area of a foreground, as a part of the picture
-BIAS = -0.1  # log-odds added in each turn: background is more likely
+BIAS = -0.1  # log-odds added in each turn, because background is more likely
 
 LOCAL_BINS, LOCAL_FRAMES_PER_BIN = (20, 12), 4
 """Bins across and down the picture, and frames a bin, of the local votes."""
@@ -74,13 +74,9 @@ def vote(
         bins = [COLOR_BINS] * 3 + [PLACE_BINS] * 2
         found = odds + COLOR_SHARE * _odds(colors + place, bins, *sides).view_as(odds) + BIAS
         if motion is not None:
-            speeds = [
-                torch.tanh(motion.residual[:, axis] / (3 * slow.view(-1, 1, 1))) / 2 + 0.5
-                for axis in (0, 1)
-            ]
-            when = (torch.arange(count).to(frames) / count).view(-1, 1, 1).expand_as(odds)
+            velocity, when = _velocity_and_time(motion, slow)
             bins = [SPEED_BINS] * 2 + [SPEED_PLACE_BINS] * 2 + [max(1, count // FRAMES_PER_BIN)]
-            by_motion = _odds([*speeds, *place, when], bins, *sides).view_as(odds)
+            by_motion = _odds([*velocity, *place, when], bins, *sides).view_as(odds)
             found = found + MOTION_SHARE * by_motion
         found = guided_filter(found[:, None], frames)[:, 0]
         if motion is not None:
@@ -88,6 +84,22 @@ def vote(
         matte = torch.sigmoid(found)
         trust = (2 * matte - 1).abs()
     return found
+
+
+def _velocity_and_time(motion: WindowMotion, slow: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Return the motion's x and y and each frame's time, ``(T, h, w)`` each, in [0, 1].
+
+    Motion against the camera is squeezed into that range, with 0.5 for rest.
+
+    slow: see :func:`vote`.
+    """
+    velocity = [
+        torch.tanh(motion.residual[:, axis] / (3 * slow.view(-1, 1, 1))) / 2 + 0.5
+        for axis in (0, 1)
+    ]
+    count = len(motion.residual)
+    when = (torch.arange(count).to(motion.residual) / count).view(-1, 1, 1)
+    return velocity, when.expand_as(velocity[0])
 
 
 def local_vote(frames: Tensor, odds: Tensor) -> Tensor:

@@ -140,7 +140,7 @@ class TwoScenes(nn.Module):
         self.matte: GeneratedLayer | None = None
         if options.learn_weight and mixture.has_matte:
             self.matte = GeneratedLayer(
-                mixture.count, 1, size, seed=3 * seed + 2, dtype=dtype, still=True
+                mixture.count, 1, size, seed=3 * seed + 2, dtype=dtype, start_gray=True
             )
         elif options.learn_weight:
             self.curve = MonotoneCurve(mixture.weight[mixture.mixed].flatten())

@@ -21,11 +21,10 @@ from stages.optim.descent import (
     Losses,
     OnStep,
     ParameterGroup,
-    Part,
     Weights,
-    evaluate_in_parts,
 )
 from stages.optim.losses import Schedule, constant, decay_from_half
+from stages.optim.parts import Part, evaluate_in_parts
 from stages.optim.penalties import charbonnier
 from stages.transition.ties import FrameTies
 

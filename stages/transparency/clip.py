@@ -83,7 +83,6 @@ def separate_clip(
 
     Returns both layers in the shape of ``frames``; they add up to ``frames`` and lie in [0, I].
     """
-    full = (frames.shape[-2], frames.shape[-1])
     work = shrunk(frames, plan.pixels)
     if mosaic is None:
         mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
@@ -95,22 +94,33 @@ def separate_clip(
     for turn in range(plan.turns):
         progress(0.4 + 0.4 * turn / plan.turns)
         links = links_along(layers[0]), links_along(layers[1])
-        for go in range(SWEEPS):
+        for number in range(SWEEPS):
             before = layers
-            layers = sweep(work, layers, anchors, links, detail, backwards=go % 2 == 1)
+            layers = sweep(work, layers, anchors, links, detail, backwards=number % 2 == 1)
             if trace is not None:
                 moved = float((layers[0] - before[0]).square().mean().sqrt())
-                done = (turn * SWEEPS + go + 1) / (plan.turns * SWEEPS)
+                done = (turn * SWEEPS + number + 1) / (plan.turns * SWEEPS)
                 trace.add("sweeps", done, {"moved": moved})
     if work.shape != frames.shape:
-        # The less sharp layer is enlarged; the other one is what it leaves, with all the detail.
-        soft = 1 if detail <= 1 else 0
-        enlarged = torch.minimum(resize(layers[soft], full), frames)
-        layers = (frames - enlarged, enlarged) if soft else (enlarged, frames - enlarged)
+        layers = _enlarged(layers, frames, detail)
         if plan.full and links is not None:
             progress(0.8)
             layers = sweep(frames, layers, layers, links, detail)
     return layers
+
+
+def _enlarged(layers: LayerPair, frames: Tensor, detail: float) -> LayerPair:
+    """Return small layers at the size of ``frames``, to which they add up.
+
+    The less sharp layer is enlarged. The other one is what it leaves of the frames, so it has all
+    their detail.
+
+    detail: sharpness of the second layer, relative to 1 for the first one.
+    """
+    second_is_soft = detail <= 1
+    size = (frames.shape[-2], frames.shape[-1])
+    soft = torch.minimum(resize(layers[1 if second_is_soft else 0], size), frames)
+    return (frames - soft, soft) if second_is_soft else (soft, frames - soft)
 
 
 def fit_planes(
@@ -128,6 +138,7 @@ def fit_planes(
     guesses = first_guesses(frames) if guesses is None else list(guesses)
     layers = FIRST_TRANSMISSION * frames, (1 - FIRST_TRANSMISSION) * frames
     mosaic: Mosaic | None = None
+    # Pixels and steps of each round: small mosaics first, from which better guesses follow.
     rounds = (
         (plan.mosaic_pixels // 4, min(2 * TRIAL_STEPS, 2 * plan.mosaic_steps)),
         (plan.mosaic_pixels, plan.mosaic_steps // 2),
@@ -140,12 +151,13 @@ def fit_planes(
         if number + 1 == len(rounds):
             break
         layers = _adding_up(frames, mosaic.layers)
-        again = chain(encoded(layers[0])), chain(encoded(layers[1]))
+        # Once separated, each layer may be tracked by itself: either motion, or both, may gain.
+        tracked = chain(encoded(layers[0])), chain(encoded(layers[1]))
         guesses = [
             mosaic.placed,
-            again,
-            (again[0], mosaic.placed[1]),
-            (mosaic.placed[0], again[1]),
+            tracked,
+            (tracked[0], mosaic.placed[1]),
+            (mosaic.placed[0], tracked[1]),
         ]
     assert mosaic is not None
     return mosaic
@@ -201,17 +213,20 @@ def distinct(guesses: list[LayerHomographies], size: tuple[int, int]) -> list[La
     """
     kept: list[LayerHomographies] = []
     for guess in guesses:
-        apart = [
-            max(
-                distance(one, other, size)
-                for mine, theirs in zip(guess, each, strict=True)
-                for one, other in zip(mine, theirs, strict=True)
-            )
-            for each in kept
-        ]
-        if not apart or min(apart) > SAME_MOTION:
+        if all(_largest_distance(guess, earlier, size) > SAME_MOTION for earlier in kept):
             kept.append(guess)
     return kept
+
+
+def _largest_distance(
+    guess: LayerHomographies, other: LayerHomographies, size: tuple[int, int]
+) -> float:
+    """Return how far apart two guesses are in the layer and frame where they differ most."""
+    return max(
+        distance(one, two, size)
+        for layer, other_layer in zip(guess, other, strict=True)
+        for one, two in zip(layer, other_layer, strict=True)
+    )
 
 
 def _mosaic(
@@ -294,7 +309,7 @@ def sweep(
 
 
 def encoded(light: Tensor) -> Tensor:
-    """Return light as an eye sees it, so that corners in the dark count too."""
+    """Return the square root of light, roughly as an eye sees it; corners in the dark count too."""
     return light.clamp_min(0).sqrt()
 
 

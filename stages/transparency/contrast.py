@@ -38,7 +38,9 @@ NEAR = ((0, 5), (5, 0), (5, 5), (5, -5), (0, 10), (10, 0))
 FAR_PAIRS = 48000
 """Number of random pairs of points across the picture."""
 SAME_TEXTURE_DISTANCE = 0.35
-"""Distance of two descriptors at which they count as the same texture."""
+"""Distance of two kinds (:class:`TextureGrid`) up to which they are mostly the same texture."""
+LEAST_PAIR_WEIGHT = 0.02
+"""Weight of a pair of points up to which it is left out: it would cost time and tell little."""
 TEXTURE_SPREAD = 0.3
 """Standard deviation of log contrast within one texture."""
 RIPPLE_NOISE = 0.004
@@ -53,6 +55,8 @@ HALF_SMOOTHNESS_EDGE = 0.03
 """Change of light at which the weight of the smoothness is halved."""
 WEIGHTS: dict[str, Schedule] = {"contrast": constant(1.0), "reflection": constant(1.0)}
 """The weight of every loss: differences of contrast with the changes of R, and the mean of R."""
+FIRST_LOGIT = -2.0
+"""Logit of the part of the most light that the fit begins with: 0.12."""
 STEPS = 150
 """Steps of Adam."""
 RATE = 0.1
@@ -64,8 +68,8 @@ class TextureGrid:
     """Texture measured at the N points of the grid.
 
     mean: mean light, ``(N, 3)``. ripple: logarithm of the ripples' standard deviation, ``(N, 3)``.
-    kind: descriptor that tells textures apart, ``(N, D)``. strength: how much texture there is,
-    ``(N,)`` from 0 to 1.
+    kind: numbers that are alike for the same texture, whatever light lies over it, ``(N, D)``.
+    strength: how much texture there is, ``(N,)`` from 0 to 1.
     """
 
     mean: Tensor
@@ -83,20 +87,15 @@ def light_from_contrast(light: Tensor) -> Tensor:
     first, second, weight = pairs(texture, rows, columns)
     if not len(weight):
         return torch.zeros_like(light)
-    padded = functional.pad(-smooth(light, 0.5), (2,) * 4, mode="replicate")
-    floor = -functional.max_pool2d(padded, 5, 1)
-    most = torch.minimum(flat(smooth(floor, 1.0)), texture.mean)
-    small = functional.interpolate(light, (rows, columns), mode="area")[0]
-    stiffness = [
-        SMOOTHNESS / (1 + (change.abs().mean(0, keepdim=True) / HALF_SMOOTHNESS_EDGE) ** 2)
-        for change in (small.diff(dim=-1), small.diff(dim=-2))
-    ]
+    most = torch.minimum(_lower_envelope(light), texture.mean)
+    stiffness = _stiffness(functional.interpolate(light, (rows, columns), mode="area")[0])
     wanted = texture.ripple[second] - texture.ripple[first]
     scale = texture.mean.mean().clamp_min(1e-4)
-    guess = torch.full_like(most, -2.0, requires_grad=True)
+    # The fitted light is a part of the most, which a sigmoid keeps between 0 and 1.
+    logit = torch.full_like(most, FIRST_LOGIT, requires_grad=True)
 
     def evaluate(step: int, weights: Weights) -> Losses:
-        found = torch.sigmoid(guess) * most
+        found = torch.sigmoid(logit) * most
         behind = (texture.mean - found).clamp_min(1e-4).log()
         # Not behind[second]: with several threads its gradient adds up in a random order.
         difference = behind.index_select(0, second) - behind.index_select(0, first)
@@ -104,21 +103,45 @@ def light_from_contrast(light: Tensor) -> Tensor:
         field = (found / scale).T.reshape(3, rows, columns)
         changes = sum(
             (stiff * change.abs()).sum()
-            for stiff, change in zip(
-                stiffness, (field.diff(dim=-1), field.diff(dim=-2)), strict=True
-            )
+            for stiff, change in zip(stiffness, _changes(field), strict=True)
         )
         contrast = (weight[:, None] * torch.log1p(apart**2)).sum() + changes
         losses = {"contrast": contrast / (rows * columns), "reflection": field.mean()}
         return weighted(losses, weights)
 
-    group = ParameterGroup([guess], constant(RATE))
+    group = ParameterGroup([logit], constant(RATE))
     with torch.enable_grad():
         Descent([group], betas=(0.9, 0.999), name="the fit of the contrast").run(
             evaluate, WEIGHTS, STEPS
         )
-    answer = (torch.sigmoid(guess.detach()) * most).T.reshape(1, 3, rows, columns)
+    answer = (torch.sigmoid(logit.detach()) * most).T.reshape(1, 3, rows, columns)
     return functional.interpolate(answer, light.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _lower_envelope(light: Tensor) -> Tensor:
+    """Return the least light around each grid point, slightly blurred, ``(N, 3)``.
+
+    light: ``(1, 3, H, W)``.
+    """
+    padded = functional.pad(-smooth(light, 0.5), (2,) * 4, mode="replicate")
+    least = -functional.max_pool2d(padded, 5, 1)
+    return flat(smooth(least, 1.0))
+
+
+def _stiffness(light: Tensor) -> list[Tensor]:
+    """Return the weight of R's changes to the right and down: less at edges of the picture.
+
+    light: ``(3, rows, columns)``, at the grid points.
+    """
+    return [
+        SMOOTHNESS / (1 + (change.abs().mean(0, keepdim=True) / HALF_SMOOTHNESS_EDGE) ** 2)
+        for change in _changes(light)
+    ]
+
+
+def _changes(field: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the differences of ``(3, rows, columns)`` to the right and to the lower neighbour."""
+    return field.diff(dim=-1), field.diff(dim=-2)
 
 
 def measure(light: Tensor) -> tuple[TextureGrid, tuple[int, int]]:
@@ -172,7 +195,7 @@ def pairs(texture: TextureGrid, rows: int, columns: int) -> tuple[Tensor, Tensor
     distance = (texture.kind[first] - texture.kind[second]).square().sum(1)
     strength = (texture.strength[first] * texture.strength[second]).sqrt()
     weight = (-distance / (2 * SAME_TEXTURE_DISTANCE**2)).exp() * strength
-    kept = (weight > 0.02) & (first != second)
+    kept = (weight > LEAST_PAIR_WEIGHT) & (first != second)
     return first[kept], second[kept], weight[kept]
 
 

@@ -28,7 +28,7 @@ SAMPLES = 60_000
 NEGLIGIBLE = 0.1 / 255
 """Gradients below this count as none."""
 FARTHEST = 40.0
-"""Largest a and b; weights then differ by a fortieth."""
+"""Largest a and b that are tried; the pictures' weights then differ by a fortieth."""
 CANDIDATES = 240
 """Number of values of a, and of b, that are tried."""
 ROUNDING_SLACK = 1 / 255

@@ -165,7 +165,18 @@ def motions_between(
         kept = np.linalg.norm(back - corners, axis=2)[:, 0] < TRACK_TOLERANCE
         starts.append(corners[kept])
         ends.append(there[kept])
-    begin, end = np.concatenate(starts), np.concatenate(ends)
+    return _dominant_motions(np.concatenate(starts), np.concatenate(ends), (height, width))
+
+
+def _dominant_motions(
+    begin: Points, end: Points, size: tuple[int, int]
+) -> list[tuple[Homography, float]]:
+    """Find up to two homographies that many corners follow, one after the other (RANSAC).
+
+    begin, end: where n corners are in two pictures, ``(n, 1, 2)``. size: height and width of these.
+    Returns each homography with the share of corners that follow it.
+    """
+    height, width = size
     rim = np.array([[[0, 0]], [[width, 0]], [[0, height]], [[width, height]]], np.float64)
     found: list[tuple[Homography, float]] = []
     total = len(begin)

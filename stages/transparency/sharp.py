@@ -48,15 +48,7 @@ def sharp_layer(light: Tensor) -> Tensor:
     mirrored = torch.cat([light, light.flip(-1)], -1)
     mirrored = torch.cat([mirrored, mirrored.flip(-2)], -2).double()
     rows, columns = mirrored.shape[-2:]
-    kernels = torch.zeros(3, rows, columns, dtype=torch.float64)
-    kernels[0, 0, 0] -= 1
-    kernels[0, 0, -1] += 1
-    kernels[1, 0, 0] -= 1
-    kernels[1, -1, 0] += 1
-    kernels[2, 0, 0] -= 4
-    for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        kernels[2, y, x] += 1
-    across, down, laplacian = torch.fft.rfft2(kernels)
+    across, down, laplacian = _derivatives(rows, columns)
     slopes = across.abs() ** 2 + down.abs() ** 2
     bends = SMOOTHNESS * laplacian.abs() ** 2
     given = torch.fft.rfft2(mirrored)
@@ -71,14 +63,37 @@ def sharp_layer(light: Tensor) -> Tensor:
             total = total + weight * derivative.conj() * torch.fft.rfft2(edges)
         solved = total / (bends + weight * slopes).clamp_min(1e-12)
         solved[..., 0, 0] = given[..., 0, 0]
-        layer = torch.fft.irfft2(solved, s=(rows, columns))
-        # Edges do not tell a channel's level: take the one that keeps most values within [0, I].
-        for _ in range(LEVEL_STEPS):
-            outside = layer - torch.minimum(layer.clamp_min(0), mirrored)
-            layer = layer - 2 * outside.mean((-2, -1), keepdim=True)
-        layer = torch.minimum(layer.clamp_min(0), mirrored)
+        layer = _levelled(torch.fft.irfft2(solved, s=(rows, columns)), mirrored)
         weight *= 2
     return layer[..., :height, :width].to(light)
+
+
+def _derivatives(rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the Fourier transforms of three derivatives, for pictures of this size.
+
+    They are the differences to the right and down, and the Laplacian.
+    """
+    kernels = torch.zeros(3, rows, columns, dtype=torch.float64)
+    kernels[0, 0, 0] -= 1
+    kernels[0, 0, -1] += 1
+    kernels[1, 0, 0] -= 1
+    kernels[1, -1, 0] += 1
+    kernels[2, 0, 0] -= 4
+    for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        kernels[2, y, x] += 1
+    across, down, laplacian = torch.fft.rfft2(kernels)
+    return across, down, laplacian
+
+
+def _levelled(layer: Tensor, light: Tensor) -> Tensor:
+    """Return a layer within [0, I] of ``light``, with each channel's level chosen to fit.
+
+    Edges do not tell a channel's level. The one taken keeps most values within [0, I].
+    """
+    for _ in range(LEVEL_STEPS):
+        outside = layer - torch.minimum(layer.clamp_min(0), light)
+        layer = layer - 2 * outside.mean((-2, -1), keepdim=True)
+    return torch.minimum(layer.clamp_min(0), light)
 
 
 def textured(light: Tensor) -> Tensor:

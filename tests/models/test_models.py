@@ -42,8 +42,8 @@ def test_the_decoder_has_the_size_that_was_measured() -> None:
     assert code_size((145, 1)) == (10, 2)
 
 
-def test_a_still_generator_starts_at_one_half() -> None:
-    layer = GeneratedLayer(2, 1, (20, 20), seed=0, still=True, widths=NARROW)
+def test_a_gray_generator_starts_at_one_half() -> None:
+    layer = GeneratedLayer(2, 1, (20, 20), seed=0, start_gray=True, widths=NARROW)
     torch.testing.assert_close(layer(torch.arange(2)), torch.full((2, 1, 20, 20), 0.5))
 
 

@@ -15,12 +15,11 @@ from stages.optim.descent import (
     Descent,
     Losses,
     ParameterGroup,
-    Part,
     Weights,
-    evaluate_in_parts,
     weighted,
 )
 from stages.optim.losses import constant, decay_from_half, ramp
+from stages.optim.parts import Part, evaluate_in_parts
 from stages.optim.threads import one_thread_an_operation
 
 

@@ -56,7 +56,7 @@ def overlap(found: Tensor, mask: Tensor) -> float:
 
 def test_a_box_bounds_the_foreground() -> None:
     known = evidence([HintRegion(area(10, 50, 20, 70))], SIZE)
-    assert not known.ours.any() and torch.equal(known.theirs, ~area(10, 50, 20, 70))
+    assert not known.foreground.any() and torch.equal(known.background, ~area(10, 50, 20, 70))
     assert known.prior[30, 45] > 0 > known.prior[11, 21]
 
 
@@ -72,15 +72,15 @@ def test_shapes_are_told_apart() -> None:
 def test_strokes_are_certain_and_nothing_is_assumed_around_them() -> None:
     stroke = area(30, 33, 20, 60)
     known = evidence([HintRegion(stroke)], SIZE)
-    assert torch.equal(known.ours, stroke) and not known.theirs.any()
+    assert torch.equal(known.foreground, stroke) and not known.background.any()
     assert float(known.prior.abs().max()) == 0
 
 
 def test_a_blob_is_certain_in_its_core_and_likely_in_its_rim() -> None:
     blob = disc(40, 36, 16)
     known = evidence([HintRegion(blob)], SIZE)
-    assert known.ours[36, 40] and not known.ours[36, 54] and known.prior[36, 54] > 0
-    assert not known.theirs.any() and float(known.prior[~blob].abs().max()) == 0
+    assert known.foreground[36, 40] and not known.foreground[36, 54] and known.prior[36, 54] > 0
+    assert not known.background.any() and float(known.prior[~blob].abs().max()) == 0
 
 
 def test_marks_add_up() -> None:
@@ -90,20 +90,20 @@ def test_marks_add_up() -> None:
         HintRegion(area(20, 22, 30, 60), foreground=False),
     ]
     known = evidence(marks, SIZE)
-    assert known.theirs[21, 40] and known.theirs[5, 5] and not known.theirs[40, 40]
-    assert not (known.ours & known.theirs).any()
+    assert known.background[21, 40] and known.background[5, 5] and not known.background[40, 40]
+    assert not (known.foreground & known.background).any()
 
 
 def test_marks_keep_thin_strokes_and_points_at_a_smaller_size() -> None:
     known = evidence(
         [HintRegion(area(30, 31, 10, 80)), HintRegion(area(5, 6, 5, 6), False)], (24, 32)
     )
-    assert known.ours[10, 4:26].all() and known.theirs[1, 1]
+    assert known.foreground[10, 4:26].all() and known.background[1, 1]
 
 
 def test_strokes_outside_a_box_stay_foreground() -> None:
     known = evidence([HintRegion(area(10, 50, 20, 70)), HintRegion(area(60, 62, 2, 30))], SIZE)
-    assert known.ours[61, 10] and not known.theirs[61, 10]
+    assert known.foreground[61, 10] and not known.background[61, 10]
 
 
 def test_a_cut_follows_the_edge_and_drops_specks() -> None:
@@ -170,12 +170,12 @@ def test_what_a_marked_frame_says_is_carried_along_the_flow() -> None:
     flow[:, 0] = 3.0
     trust = torch.ones(2, 1, *SIZE)
     motion = WindowMotion(flow, -flow, flow, -flow, trust, trust, torch.zeros(3, 2, *SIZE))
-    ours, theirs = disc(30, 36, 8), disc(70, 36, 8)
-    known = RegionEvidence(ours, theirs, torch.zeros(SIZE))
-    one = MarkedFrame(known, torch.where(ours, 3.0, -3.0))
+    foreground, background = disc(30, 36, 8), disc(70, 36, 8)
+    known = RegionEvidence(foreground, background, torch.zeros(SIZE))
+    one = MarkedFrame(known, torch.where(foreground, 3.0, -3.0))
     odds = with_marked(torch.ones(3, *SIZE), {1: one}, motion)
     for place, shift in ((0, -3), (1, 0), (2, 3)):
-        assert overlap(odds[place] > 0, ours.roll(shift, 1)) > 0.9
+        assert overlap(odds[place] > 0, foreground.roll(shift, 1)) > 0.9
     sure = pinned(torch.zeros(3, *SIZE), {1: one})
     assert float(sure[1, 36, 30]) > 3 and float(sure[1, 36, 70]) < -3
     assert float(sure[0].abs().max()) == 0

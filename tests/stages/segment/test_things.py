@@ -149,7 +149,7 @@ def test_no_more_things_than_asked_for() -> None:
 def test_a_thing_keeps_the_number_of_the_window_before_and_a_new_one_gets_the_next() -> None:
     scene = Scene((2, 6, 4), (82, 38, -4))
     before = torch.where(scene.owners[:4] == 2, 3, 0).int()
-    things = find_things(scene.frames, scene.matte, scene.motion, before=before, known=5)
+    things = find_things(scene.frames, scene.matte, scene.motion, before=before, highest=5)
     assert things.numbers == (3, 6)
     assert scene.overlap(things.labels, 3, 2) > 0.9 and scene.overlap(things.labels, 6, 1) > 0.9
 
