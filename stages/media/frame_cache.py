@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -37,6 +38,8 @@ class FrameCache:
         self._folder = folder
         self._limit = limit
         self._file: IO[bytes] | None = None
+        # Frames may be read ahead in one thread while another one reads others.
+        self._reading = threading.Lock()
         self._times: list[Fraction] = []
         self._shape: tuple[int, ...] = ()
         self._dtype: np.dtype[Any] = np.dtype(np.uint8)
@@ -94,6 +97,8 @@ class FrameCache:
         """Return the frame number ``place`` of the file."""
         assert self._file is not None
         size = self._dtype.itemsize * math.prod(self._shape)
-        self._file.seek(place * size)
-        picture = np.frombuffer(self._file.read(size), self._dtype).reshape(self._shape)
+        with self._reading:
+            self._file.seek(place * size)
+            data = self._file.read(size)
+        picture = np.frombuffer(data, self._dtype).reshape(self._shape)
         return Frames(frame_pixels.stack([picture]), (self._times[place],), self.first + place)

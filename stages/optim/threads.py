@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from typing import TypeVar
 
@@ -95,8 +95,10 @@ def ahead(items: Iterable[T]) -> Generator[T]:
                 coming = reader.submit(next, iterator, _NO_MORE)
                 yield item  # type: ignore[misc]
         finally:
-            # A generator holds a file open; it is closed where it was worked.
-            reader.submit(getattr(iterator, "close", _do_nothing))
+            # A generator holds a file open; it is closed where it was worked. Nothing can be
+            # submitted any more where Python itself ends.
+            with suppress(RuntimeError):
+                reader.submit(getattr(iterator, "close", _do_nothing))
 
 
 def _do_nothing() -> None:

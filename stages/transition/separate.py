@@ -98,7 +98,8 @@ def separate_transition(
     """Separate ``transition`` and pass its layers to ``put``, one frame at a time.
 
     The simplest method that explains the transition does it: placements, filters, still scenes, or
-    else a fit. Dark bars that all frames share are left out, and are as in the input in all scenes.
+    else a fit. Dark bars that all frames share are left out of all but filters, and are as in the
+    input in all scenes.
 
     window: the mixed frames with clean ones at both sides. Few are held at full size at a time.
     settings: preset or budget, seed and device. progress: takes the fraction done and a note.
@@ -107,16 +108,17 @@ def separate_transition(
 
     Raises FitError where a fit diverges and UsageError where the clip lacks frames of the window.
     """
-    bars = shared_bars(window)
-    if bars:
-        put = put_with_bars(put, window, transition, bars)
-        window = between_bars(window, bars)
+    # The blocks of a filter count from the corner of the whole frame, bars included.
     if transition.kind == DISSOLVE and (name := filter_in(window, transition)) is not None:
         filtered = replace(transition, kind=kind_of_filter(name), effect=name)
         method = _filter_method(window, filtered, progress)
         return replace(_direct(filtered, put, method), filter=name)
     if TRANSITION_KINDS[transition.kind].undo == "filter":
         return _direct(transition, put, _filter_method(window, transition, progress))
+    bars = shared_bars(window)
+    if bars:
+        put = put_with_bars(put, window, transition, bars)
+        window = between_bars(window, bars)
     alone = plan.networks_alone if plan else networks_alone(settings.preset)
     pictures = (None, None) if alone else still_pictures(window, transition)
     direct = _method_without_fit(window, transition, pictures, progress)

@@ -11,8 +11,7 @@ Start reading at :mod:`stages.watermark.layers`. The route:
   its place and scale, ``register_fit`` refines them and measures the opacity.
 - ``presence`` tells in which frames of a clip the mark is shown, and ``quick`` looks for a mark in
   small pictures.
-- ``fit`` and ``soft`` draw the mark to the pixel. ``scene_parts`` takes off it what belongs to the
-  scene.
+- ``fit`` and ``soft`` draw the mark to the pixel.
 - ``layers`` undoes the mark in every frame, ``compression`` takes off the rounding that this
   amplifies, ``fill`` draws what an opaque mark hides, and ``outline`` corrects the soft outline.
 - ``alone`` has the presets that have networks alone, and ``diagnose`` tells ``probe`` of a mark.

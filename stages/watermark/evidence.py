@@ -32,7 +32,6 @@ OFFSETS = (*NEAR, *ACROSS)
 
 EDGE = 5.0  # nats of an edge, however strong
 MOST_NATS = math.log1p(math.exp(EDGE))  # nats of an infinite difference
-TEXTURE_NATS = 2.0  # usual nats of a difference that texture alone makes
 LENGTH = 0.5
 """Nats of an outline for a pair of neighbours during the search. A hypothesis that is a little off
 explains its outline only in parts, so the outline must be cheap."""
@@ -79,15 +78,11 @@ class Evidence:
             ]
             self.stay.append(torch.stack(nats).sum(0))
 
-    def cut(
-        self, opacity: float, color: Tensor, length: float = LENGTH, demand: float = 0.0
-    ) -> Cut:
+    def cut(self, opacity: float, color: Tensor, length: float = LENGTH) -> Cut:
         """Return the labelling's costs for a mark of this ``opacity`` and ``color``.
 
         color: ``(3,)`` or ``(3, H, W)``.
         length: nats of an outline for a pair of neighbours.
-        demand: part of the nats of the edge that such a mark makes at a pair, in [0, 1]. Undoing
-            it has to gain as much there.
         """
         shown = self.pictures
         ink = opacity * (color.view(3, 1, 1) if color.ndim == 1 else color)
@@ -107,10 +102,6 @@ class Evidence:
             (shown_x, shown_y), (undone_x, undone_y) = pairs(shown, offset), pairs(undone, offset)
             variance_x, variance_y = pairs(variance, offset)
             enter, leave = torch.zeros_like(stay), torch.zeros_like(stay)
-            if demand:
-                edge_x, edge_y = pairs(ink - opacity * shown, offset)
-                enter += demand * edge_nats(edge_x, factors) / (1 + EXCLUSION)
-                leave += demand * edge_nats(edge_y, factors) / (1 + EXCLUSION)
             for number, factor in enumerate(factors):
                 entering = show * (undone_y - shown_x)[number]
                 leaving = show * (shown_y - undone_x)[number]
@@ -208,16 +199,6 @@ def pair_nats(
     )
     nats = [bounded_nats(*each) for each in zip(step, factors, variance, strict=True)]
     return torch.stack(nats).sum(0)
-
-
-def edge_nats(edges: Tensor, factors: Sequence[Tensor]) -> Tensor:
-    """Return by how many nats ``edges`` (K, 3, h, w) exceed the texture, ``(h, w)``.
-
-    factors: of the texture, one for each picture.
-    """
-    none = torch.zeros(())
-    nats = [bounded_nats(*each, none) for each in zip(edges, factors, strict=True)]
-    return (torch.stack(nats) - TEXTURE_NATS).clamp_min(0).sum(0)
 
 
 def bounded_nats(difference: Tensor, factor: Tensor, variance: Tensor) -> Tensor:

@@ -185,7 +185,6 @@ def survey_unknown(
         weight,
         effort,
         context,
-        uncompressed=len(sample) == 1 and jpeg_quality(sample[0]) is None,
     )
     if found is None:
         return facts
@@ -263,7 +262,9 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         # Frames without the mark are left out: undoing it there leaves a ghost.
         clean[shown] = fill(clean[shown], facts.lost, context, facts.effort.fill_steps)
         seconds["fill"] = time.monotonic() - began - seconds["invert"]
-    clean = with_likely_outline(clean, through, facts.color)
+    # A clip has too many frames for the time that their outlines take.
+    if context.unordered or len(frames) == 1:
+        clean = with_likely_outline(clean, through, facts.color)
     if facts.at_times:
         clean = torch.where(shown.view(-1, 1, 1, 1), clean, frames)
         matte = matte * shown.view(-1, 1, 1, 1)

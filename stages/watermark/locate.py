@@ -28,7 +28,6 @@ from stages.watermark.pictures import (
 )
 from stages.watermark.pieces import all_pieces
 from stages.watermark.repeat import Shift, find_grid
-from stages.watermark.scene_parts import without_scene_parts
 from stages.watermark.search import (
     LEAST_EXPLAINED,
     LEAST_GAIN,
@@ -78,15 +77,11 @@ def locate_mark(
     weight: Tensor,
     effort: Effort,
     context: SeparationContext,
-    *,
-    uncompressed: bool = False,
 ) -> tuple[Mark, Area] | None:
     """Return the mark and the rows and columns that it is given for, or None without a mark.
 
     sample: frames ``(S, 3, H, W)``. few: how many of them the search reads.
     box: ``(H, W)``, true where the mark may be. weight: how much each pixel counts, ``(H, W)``.
-    uncompressed: whether the frames hold no noise of compression, in which the parts of a single
-    picture's mark could not be told from the scene.
     """
     area = bounds_around(box, MARGIN if context.hint is not None else 0)
     near = sample[spread_indices(len(sample), few)][..., area[0], area[1]]
@@ -122,8 +117,6 @@ def locate_mark(
     marks = with_colors(part, mark, effort.turns)
     doubtful = part.alone and is_doubtful(part, marks[0])
     mark = _fit_near(part, marks, effort, context)
-    if part.alone and uncompressed:
-        mark = without_scene_parts(part.pictures, mark, part.weight, effort.turns)
     if size != full.shape[-2:]:
         matte, ink = (
             resize(layer[None], (full.shape[-2], full.shape[-1]))[0]

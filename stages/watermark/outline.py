@@ -30,6 +30,8 @@ LEAST_RISE = 0.05
 ROUNDING = 1 / 255  # standard deviation of a value by rounding and compression
 LEAST_TRANSMITTED = 0.03  # least ``1 - matte`` by which an error counts as divided
 PAIR_SHARE = 0.5  # the pairs around a pixel overlap, so each of them counts half
+MOST_PIXELS = 100_000
+"""Most pixels of an outline: 200 MiB and five seconds of a processor for each picture."""
 ROUNDS = 5  # reweightings of the pairs by Student's distribution
 TURNS = 8  # Jacobi iterations in each of them; the outline is a few pixels wide
 
@@ -49,7 +51,8 @@ class Neighbors:
 def with_likely_outline(frames: Tensor, matte: Tensor, color: Tensor) -> Tensor:
     """Return the undone ``frames`` with the most likely pixels along the outline of ``matte``.
 
-    All other pixels stay the same to the bit.
+    All other pixels stay the same to the bit. An outline of more than :data:`MOST_PIXELS`, such as
+    that of a mark all over a large picture, stays as it is.
     """
     place = matte[0] > 0
     if not bool(place.any()):
@@ -58,6 +61,8 @@ def with_likely_outline(frames: Tensor, matte: Tensor, color: Tensor) -> Tensor:
     near, color = matte[(..., *area)], color[(..., *area)]
     rise = matte_rise(near)
     outline = (near > 0) & (rise > LEAST_RISE * near.max())
+    if int(outline.sum()) > MOST_PIXELS:
+        return frames
     result = frames.clone()
     for frame in result:
         part = frame[(..., *area)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from stages.media.frame_cache import FrameCache
 from stages.media.read import Clip, open_clip
 from stages.media.stored_frame import StoredFrame
+from stages.optim.threads import ahead
 
 HEIGHT, WIDTH, COUNT = 32, 48, 12
 FIRST, LAST = 3, 9
@@ -129,3 +131,38 @@ def test_a_closed_cache_decodes_anew(tmp_path: Path) -> None:
     for first, last in ((FIRST, LAST), (4, 6)):
         with closing(cache):
             same(cache, clip, first, last)
+
+
+def test_two_threads_read_their_own_frames(tmp_path: Path) -> None:
+    """Frames are read ahead in one thread while another one reads others."""
+    clip = film(tmp_path)
+    with closing(FrameCache(clip, FIRST, LAST, tmp_path, 10**9)) as cache:
+        expected = [block.pixels for block in cache.blocks(FIRST, LAST)]
+        file = cache._file
+        assert file is not None
+
+        class SlowFile:
+            """A file in which another thread has time to move between a seek and a read."""
+
+            def seek(self, place: int) -> None:
+                assert file is not None
+                file.seek(place)
+                time.sleep(0.001)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(file, name)
+
+        cache._file = SlowFile()  # type: ignore[assignment]
+        torch.set_num_threads(2)
+        try:
+            for _ in range(3):
+                both = zip(
+                    expected,
+                    ahead(cache.blocks(FIRST, LAST)),
+                    cache.blocks(FIRST, LAST),
+                    strict=True,
+                )
+                for pixels, one, other in both:
+                    assert torch.equal(one.pixels, pixels) and torch.equal(other.pixels, pixels)
+        finally:
+            torch.set_num_threads(1)

@@ -6,8 +6,10 @@ from fractions import Fraction
 
 import pytest
 import torch
+from clips import apart
 from torch import Tensor
 
+from stages.context import FitSettings
 from stages.kinds import FILTERS
 from stages.media.clip import Frames
 from stages.mixing.filtering import filtered_mix
@@ -56,6 +58,19 @@ def window(name: str | None) -> tuple[Window, Pair]:
 @pytest.mark.parametrize("name", [*FILTERS, None])
 def test_a_filter_is_told_by_the_detail_that_is_missing(name: str | None) -> None:
     assert filter_in(window(name)[0], transition()) == name
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_is_told_in_a_film_with_bars(name: str) -> None:
+    """FFmpeg's blocks count from the corner of the whole frame, so the bars take part in them."""
+    first, second = (scene(seed, 0.0)[:, :, 5:-5] for seed in (1, 2))
+    sides = [torch.nn.functional.pad(side, (0, 0, 5, 5)) for side in (first, second)]
+    frames = sides[0].clone()
+    frames[CLEAN + MIXED :] = sides[1][CLEAN + MIXED :]
+    for number, weight in enumerate(transition().mix, CLEAN):
+        frames[number] = filtered_mix(FILTERS[name], (sides[0][number], sides[1][number]), weight)
+    times = tuple(Fraction(number, 25) for number in range(COUNT))
+    assert apart(Frames(frames, times), transition(), settings=FitSettings("fast")).filter == name
 
 
 @pytest.mark.parametrize("name", FILTERS)

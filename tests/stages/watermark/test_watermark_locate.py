@@ -86,6 +86,6 @@ def test_a_mark_of_one_picture_without_a_hint_is_forced(
 ) -> None:
     found = mark_of(letters()[0, 0] > 0.5, 0.5, plane(WHITE))
     area = slice(0, SIZE[0]), slice(0, SIZE[1])
-    monkeypatch.setattr(layers, "locate_mark", lambda *given, **facts: (found, area))
+    monkeypatch.setattr(layers, "locate_mark", lambda *given: (found, area))
     context = SeparationContext(FitSettings("fast"), unordered=True, force=True)
     assert layers.survey(scenes(count), context).forced == (count == 1)
