@@ -78,7 +78,7 @@ class BrightFrames:
         # Few pixels rule out most frames cheaply.
         if float(np.abs(few - few.mean((0, 1))).mean()) > NOT_PLAIN or plain_color(frame) is None:
             return None
-        return color_name(np.median(self.frames[place], axis=(0, 1)) / self.gains[place])
+        return color_name(np.median(frame, axis=(0, 1)) / self.gains[place])
 
 
 def stretch_gains(frames: Array, cuts: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -90,9 +90,7 @@ def stretch_gains(frames: Array, cuts: Sequence[int]) -> npt.NDArray[np.float64]
     edges = sorted({0, len(frames), *(cut for cut in cuts if 0 < cut < len(frames))})
     levels = brightness(frames)
     for first, end in zip(edges, edges[1:], strict=False):
-        level = float(levels[first:end].max())
-        if BLACK < level < DARK:
-            gains[first:end] = _gain(frames[first:end], level)
+        gains[first:end] = _gain(frames[first:end], float(levels[first:end].max()))
     return gains
 
 
@@ -102,8 +100,7 @@ def gain_around(frames: Sequence[Array], place: int, reach: int) -> float:
     reach: how many frames before it and from it on are looked at.
     """
     around = np.stack(frames[max(0, place - reach) : place + reach])
-    level = float(brightness(around).max())
-    return _gain(around, level) if BLACK < level < DARK else 1.0
+    return _gain(around, float(brightness(around).max()))
 
 
 def brightness(frames: Array) -> Array:
@@ -134,7 +131,12 @@ def noise(frames: Array) -> float:
 
 
 def _gain(frames: Array, level: float) -> float:
-    """Return the gain of a dark stretch whose brightest frame has the brightness ``level``."""
+    """Return the gain of a stretch whose brightest frame has the brightness ``level``.
+
+    It is 1 unless the stretch is dark, and not black.
+    """
+    if not BLACK < level < DARK:
+        return 1.0
     gain = min(MOST_GAIN, USUAL / level)
     few = frames[:, ::COARSE, ::COARSE].max(-1).reshape(len(frames), -1)
     away = np.abs(few - np.median(few, axis=1, keepdims=True))

@@ -96,6 +96,11 @@ class Mixture:
         """Whether the weight varies over the picture."""
         return self.weight.shape[-2:] != (1, 1)
 
+    def weight_of(self, frame: int, rows: slice) -> Tensor:
+        """Return the weight of some rows of a frame: ``(1, 1, 1)``, with a matte ``(1, h, W)``."""
+        weight = self.weight[frame]
+        return weight[:, rows] if self.has_matte else weight
+
     def dissolve(self, weight: Tensor, trust: Trust = (1.0, 1.0), data: float = EXACT) -> Dissolve:
         """Return the forward model of frames with this weight, in the mixture's space."""
         return DISSOLVES[self.space](weight, trust, data)

@@ -39,6 +39,7 @@ from stages.optim.descent import (
 from stages.optim.losses import Schedule, constant, decay_from_half
 from stages.optim.parts import Part, evaluate_in_parts
 from stages.optim.penalties import charbonnier, smoothed_total_variation
+from stages.optim.threads import equal_parts
 
 Levels = Sequence[tuple[int, int]]
 """Pairs of a divisor of the picture's sides and a number of steps, the coarsest first."""
@@ -118,9 +119,7 @@ def frames_at_once(
     on_cpu = device.type == "cpu"
     most = NODES_AT_ONCE if on_cpu else NODES_AT_ONCE_ON_GPU
     needed = math.ceil(count * nodes[0] * nodes[1] / most)
-    parts = min(count, max(needed, least if on_cpu else 1))
-    ends = [count * (number + 1) // parts for number in range(parts)]
-    return [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
+    return equal_parts(count, min(count, max(needed, least if on_cpu else 1)))
 
 
 def known_motion(mixture: Mixture, side: Side) -> Tensor:

@@ -120,8 +120,12 @@ def bands(height: int, *, worth: bool = True) -> list[slice]:
     worth: whether the work on a picture takes longer than handing it over; otherwise there is one
         band.
     """
-    count = max(1, min(workers(), height // LEAST_ROWS)) if worth else 1
-    ends = [height * (number + 1) // count for number in range(count)]
+    return equal_parts(height, min(workers(), height // LEAST_ROWS) if worth else 1)
+
+
+def equal_parts(count: int, parts: int) -> list[slice]:
+    """Return ``count`` things in parts, at least one, equally long to within one thing."""
+    ends = [count * (number + 1) // parts for number in range(parts)] or [count]
     return [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
 
 

@@ -17,7 +17,7 @@ from stages.mixing.mixture import SIDES, Mixture, project
 from stages.mixing.pixel_matte import finer_weight
 from stages.motion.carry import carried_layer
 from stages.motion.flow import resize, resize_flow
-from stages.optim.threads import ahead, side_by_side
+from stages.optim.threads import ahead, is_worth, side_by_side
 from stages.transition.alternate import AlternationResult
 from stages.transition.still import StillScene
 from stages.transition.window import Window
@@ -102,18 +102,15 @@ def full_size_layers(one: Mixture, done: AlternationResult, place: int) -> Pair:
         change = done.layers[number][at] - done.carried.layers[number][at]
         return carried + resize(change, size)
 
-    outgoing, incoming = side_by_side(sharp, (0, 1), worth=_is_parallel(one))
+    outgoing, incoming = side_by_side(sharp, (0, 1), worth=is_worth(one.frames[1]))
     return outgoing, incoming
-
-
-def _is_parallel(one: Mixture) -> bool:
-    """Return whether parts of a frame are worth a thread each: on a GPU one thread is enough."""
-    return one.frames.device.type == "cpu"
 
 
 def _mix_in_bands(one: Mixture, layers: Pair) -> None:
     """Make the layers ``(1, 3, H, W)`` mix to the input, in place and a band at a time."""
-    side_by_side(lambda rows: _mix_rows(one, layers, rows), _bands(one), worth=_is_parallel(one))
+    side_by_side(
+        lambda rows: _mix_rows(one, layers, rows), _bands(one), worth=is_worth(one.frames[1])
+    )
 
 
 def _bands(one: Mixture) -> list[slice]:
@@ -153,9 +150,8 @@ def squared_error(full: Mixture, layers: Pair) -> float:
 
     def of_rows(rows: slice) -> Tensor:
         """Return the sum over some rows."""
-        weight = full.weight[1][:, rows] if full.has_matte else full.weight[1]
         rounded = [(layer[:, rows] * 255).round() / 255 for layer in layers]
-        return ((full.dissolve(weight).mix(*rounded) - frame[:, rows]) ** 2).sum()
+        return ((full.dissolve(full.weight_of(1, rows)).mix(*rounded) - frame[:, rows]) ** 2).sum()
 
-    sums = side_by_side(of_rows, _bands(full), worth=_is_parallel(full))
+    sums = side_by_side(of_rows, _bands(full), worth=is_worth(full.frames[1]))
     return float(torch.stack(sums).sum()) / frame.numel()

@@ -121,7 +121,6 @@ def mix_offers(
         locked = mixture.locked == side
         values.append(own if locked else value)
         trusts.append(torch.full_like(trust, FULL_TRUST) if locked else trust)
-    weight = mixture.weight[frame]
-    weight = weight[:, rows] if mixture.has_matte else weight
+    weight = mixture.weight_of(frame, rows)
     model = mixture.dissolve(weight, (trusts[0], trusts[1]), data)
     return model.distribute_residual(mixture.frames[frame, :, rows], values[0], values[1])
