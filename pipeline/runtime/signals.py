@@ -69,7 +69,10 @@ class Stopping:
         self.over = False
 
     def __call__(self, number: int, frame: FrameType | None = None) -> None:
-        """Handle a signal: the first raises Stopped, the third ends the process at once."""
+        """Handle a signal: the first raises Stopped, the third ends the process at once.
+
+        While anything is imported, the first one ends it at once, too.
+        """
         self.seen.append(number)
         if self.over:
             return
@@ -78,6 +81,9 @@ class Stopping:
         if self.telling:
             # Raised now, it would take the place of the line that says that the work stopped.
             return
+        if _is_importing(frame):
+            # An exception may end there in a library's C++ code, which would abort.
+            end_at_once(self.seen[0])
         raise Stopped(self.seen[0])
 
     def resend_swallowed(self, lost: Any) -> bool:
@@ -91,6 +97,15 @@ class Stopping:
             # Sent at once, it would be swallowed in the same place.
             threading.Timer(RESEND_SECONDS, _send, (self.seen.pop(),)).start()
         return True
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Return whether an import called ``frame``, at any depth."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _send(number: int) -> None:

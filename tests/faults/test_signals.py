@@ -5,6 +5,7 @@ Children whose parent is killed stop too.
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -183,6 +184,24 @@ def test_a_second_signal_while_the_first_is_answered(
         if left[0] > 0:
             break
     assert 10 < line < 99
+
+
+def test_a_signal_during_an_import_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An exception there may cross C++ code, as in PyTorch's import, which would abort."""
+    (tmp_path / "interrupted.py").write_text(
+        "import signal; signal.raise_signal(signal.SIGINT)", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ended: list[int] = []
+    monkeypatch.setattr("pipeline.runtime.signals.end_at_once", ended.append)
+    with stopping(), pytest.raises(Stopped):
+        importlib.import_module("interrupted")
+    assert ended == [signal.SIGINT]
+    with stopping(), pytest.raises(Stopped):
+        signal.raise_signal(signal.SIGINT)
+    assert ended == [signal.SIGINT]
 
 
 def test_after_the_end_signals_are_only_counted() -> None:

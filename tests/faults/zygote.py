@@ -43,6 +43,8 @@ def begin(request: dict[str, Any], ends: dict[int, list[int]]) -> int:
             os.dup2(end, place)
         # Whoever started this process in the background may have ignored Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # As the program does before and after its work: signals also come when main has returned.
+        importlib.import_module("pipeline.runtime.signals").guard_start()
         sys.setrecursionlimit(1000)
         status = work(request)
     except BaseException:
