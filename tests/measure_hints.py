@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from pipeline import separate
 from stages.context import FitSettings, SeparationContext
 from stages.hint_regions import HintRegion
-from stages.segment.hinted import marked_frames
+from stages.segment.hints.marked_frames import marked_frames
 
 Mask = NDArray[np.bool_]
 

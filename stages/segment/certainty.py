@@ -7,7 +7,8 @@ from torch import Tensor
 
 from stages.context import ExpectedQuality, confidence_name
 from stages.motion.flow import resize, within
-from stages.segment.hinted import Marked, with_certain
+from stages.segment.hints.in_window import with_certain
+from stages.segment.hints.marked_frames import Marked
 from stages.segment.motion import WindowMotion
 from stages.segment.parallax import outline_jumps
 from stages.segment.votes import VOTE_PIXELS

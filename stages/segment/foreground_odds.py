@@ -17,13 +17,14 @@ from stages.segment.account import EMPTY
 from stages.segment.background import Plate
 from stages.segment.behind import behind_odds
 from stages.segment.guided_filter import guided_filter
-from stages.segment.hinted import Marked, with_marked
+from stages.segment.hints.hint_picture import odds_by_hint, with_hint_odds
+from stages.segment.hints.in_window import with_marked
+from stages.segment.hints.marked_frames import Marked
 from stages.segment.identity import with_previous_matte
 from stages.segment.log_odds import MOST_ODDS
 from stages.segment.motion import WindowMotion, shown_motion
 from stages.segment.odds_by_background import odds_by_background
 from stages.segment.odds_by_contrast import odds_by_contrast
-from stages.segment.odds_by_hint import odds_by_hint, with_hint_odds
 from stages.segment.odds_by_speed import limited_by_shown_motion, odds_by_speed
 from stages.segment.parallax import outline_motion, unexplained
 from stages.segment.survey import SegmentSurvey
@@ -59,11 +60,11 @@ def foreground_odds(
     odds = limited_by_shown_motion(odds, shown_motion(frames, motion), motion.speed)
     before = context.before.get("matte")
     odds = _with_rested(with_previous_matte(odds, before, motion), motion)
-    marks = None if marked else _hint_odds_of(context, len(frames), size)
+    hint_odds = None if marked else _hint_odds_of(context, len(frames), size)
 
     def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
-        if context.hint is not None and marks is not None:
-            odds = with_hint_odds(odds, marks, one=len(context.hint) == 1)
+        if context.hint is not None and hint_odds is not None:
+            odds = with_hint_odds(odds, hint_odds, one_picture=len(context.hint) == 1)
         odds = with_marked(odds, marked, motion)
         return vote(frames, odds, motion, slow, turns=turns)
 
@@ -93,8 +94,8 @@ def _hint_odds_of(context: SeparationContext, count: int, size: tuple[int, int])
 def _odds_of_pictures(frames: Tensor, context: SeparationContext, marked: Marked) -> Tensor:
     """Return the log-odds ``(T, h, w)`` of unrelated pictures, each of which votes by itself."""
     size = (frames.shape[-2], frames.shape[-1])
-    marks = _hint_odds_of(context, len(frames), size)
-    start = odds_by_contrast(frames) if marks is None else marks
+    hint_odds = _hint_odds_of(context, len(frames), size)
+    start = odds_by_contrast(frames) if hint_odds is None else hint_odds
     return torch.cat(
         [
             resize(marked[place].odds[None, None], size)[0]

@@ -37,18 +37,12 @@ from stages.segment.account import (
 from stages.segment.alone import HintMasks, separate_alone
 from stages.segment.background import complete
 from stages.segment.certainty import confidence_layers, expected_overlap
-from stages.segment.correction import Correction, find_correction
 from stages.segment.cut import SURE_MOVING, SURE_STILL, cut, upsampled
 from stages.segment.fit import Segments
 from stages.segment.foreground_odds import foreground_odds
-from stages.segment.hinted import (
-    Marked,
-    box_notes,
-    marked_frames,
-    pinned,
-    with_certain,
-    with_cuts,
-)
+from stages.segment.hints.correction import Correction, find_correction
+from stages.segment.hints.in_window import pinned, with_certain, with_cuts
+from stages.segment.hints.marked_frames import Marked, box_notes, marked_frames
 from stages.segment.identity import matte_log_odds
 from stages.segment.motion import WindowMotion, find_motion
 from stages.segment.networks import FIT_PIXELS, fit_networks, moved_odds

@@ -23,7 +23,6 @@ from stages.segment.motion import (
     shown_motion,
 )
 from stages.segment.odds_by_contrast import odds_by_contrast
-from stages.segment.odds_by_hint import odds_by_hint
 from stages.segment.odds_by_speed import limited_by_shown_motion
 from stages.segment.survey import survey
 from stages.segment.votes import local_vote
@@ -370,13 +369,6 @@ def test_a_thin_limb_that_moves_has_flow_of_its_own() -> None:
     far[:, 30:65] = False
     assert float(speed[1][limb[1, 0] > 0].median()) > 1.2
     assert float(speed[1][far].median()) < 0.3
-
-
-def test_strokes_mark_the_foreground_and_their_surroundings_are_unsure() -> None:
-    strokes = torch.zeros(1, 1, 40, 40)
-    strokes[..., 8, 5:15] = strokes[..., 5:15, 8] = 1
-    odds = odds_by_hint(strokes, (40, 40))[0]
-    assert odds[8, 10] == 3 and odds[39, 39] == -3 and odds[12, 12] == 0
 
 
 def test_a_plain_picture_has_no_foreground() -> None:

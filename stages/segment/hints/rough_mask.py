@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from stages.hint_regions import HintRegion
-from stages.segment.evidence import RegionEvidence, has_rim
+from stages.segment.hints.cut_out import UNMARKED, cut_out
+from stages.segment.hints.evidence import RegionEvidence, has_rim
+from stages.segment.hints.relaxed_cut import edge_weights, outline_weight
 from stages.segment.lab import lab_colors
-from stages.segment.marked import UNMARKED, cut_out
-from stages.segment.relaxed_cut import edge_weights, outline_weight
 
 STEEPNESS = 1.9
 """Log-odds for each factor of e in the distance from the drawn edge.
@@ -30,14 +30,15 @@ STEEPNESS = 1.9
 It is the slope of the part of unmarked pixels that belong to the thing, over their distance from
 strokes, points and blobs that were drawn in masks of DAVIS.
 """
-ERROR_INSIDE, ERROR_OUTSIDE = 0.03, 0.05
-"""Usual error of the drawn edge to either side, as a part of the square root of the area."""
-MOST_INSIDE, LEAST_INSIDE = 3.0, 0.3
-"""Most and least log-odds of a pixel in the area."""
-MOST_OUTSIDE, LEAST_OUTSIDE = -0.3, -4.0
-"""Most and least log-odds of a pixel outside."""
-SHRUNK, GROWN = 0.5, 1.2
-"""Sizes of a cut in areas, below and above which the area may be a part of a larger thing.
+ERROR_INSIDE = 0.03
+"""Usual distance of the true edge inside of the drawn one, in square roots of the area."""
+ERROR_OUTSIDE = 0.05  # the same outside of it
+ODDS_INSIDE = (0.3, 3.0)  # least and most log-odds of a pixel in the area
+ODDS_OUTSIDE = (-4.0, -0.3)  # least and most log-odds of a pixel outside
+SIZES_AS_DRAWN = (0.5, 1.2)
+"""Least and most size of a cut, in drawn areas, of an area that is roughly the thing.
+
+Otherwise, it may be a part of a larger thing.
 
 In 28 frames of DAVIS, 25 cuts from rough masks had 0.7 to 1.20 areas. Of 26 cuts from blobs inside
 a thing, two did.
@@ -66,19 +67,20 @@ def cut_area(picture: Tensor, known: RegionEvidence) -> Tensor:
     area = known.foreground | (known.prior > 0)
     as_drawn = cut_out(picture, _roughly_the_thing(known, area))
     size = float((as_drawn > 0).sum()) / float(area.sum())
-    if SHRUNK <= size <= GROWN:
+    if SIZES_AS_DRAWN[0] <= size <= SIZES_AS_DRAWN[1]:
         return as_drawn
     grown = cut_out(picture, known)
     weights = edge_weights(lab_colors(picture[None])[0])
-    drawn_outline, grown_outline = (outline_weight(odds > 0, weights) for odds in (as_drawn, grown))
-    return as_drawn if drawn_outline <= CLEARLY_SHARPER * grown_outline else grown
+    weight_as_drawn = outline_weight(as_drawn > 0, weights)
+    weight_grown = outline_weight(grown > 0, weights)
+    return as_drawn if weight_as_drawn <= CLEARLY_SHARPER * weight_grown else grown
 
 
 def _roughly_the_thing(known: RegionEvidence, area: Tensor) -> RegionEvidence:
     """Return ``known`` with log-odds that change sign at the drawn edge of the ``area``."""
     across = math.sqrt(float(area.sum()))
-    inside = _log_distance(area, ERROR_INSIDE * across).clamp(LEAST_INSIDE, MOST_INSIDE)
-    outside = -_log_distance(~area, ERROR_OUTSIDE * across).clamp(-MOST_OUTSIDE, -LEAST_OUTSIDE)
+    inside = _log_distance(area, ERROR_INSIDE * across).clamp(*ODDS_INSIDE)
+    outside = (-_log_distance(~area, ERROR_OUTSIDE * across)).clamp(*ODDS_OUTSIDE)
     # What is cut out adds the odds of a pixel of which nothing is known.
     prior = torch.where(area, inside, outside - UNMARKED)
     return replace(known, prior=prior)

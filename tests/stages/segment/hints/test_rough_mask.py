@@ -5,28 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from clips import drifting
+from drawn_things import SIZE, disc, overlap
 from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
 from stages.hint_regions import HintRegion
-from stages.segment.evidence import evidence
-from stages.segment.hinted import marked_frames
-from stages.segment.marked import cut_out
-from stages.segment.relaxed_cut import edge_weights, outline_weight
-from stages.segment.rough_mask import cut_area, is_area
-
-SIZE = (72, 96)
-
-
-def disc(row: float, column: float, radius: float) -> Tensor:
-    """Return a disc ``(H, W)`` of bool; all values are in pixels."""
-    rows, columns = torch.arange(SIZE[0])[:, None], torch.arange(SIZE[1])
-    return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
-
-
-def overlap(found: Tensor, mask: Tensor) -> float:
-    """Return intersection over union of two masks of bool."""
-    return float((found & mask).sum()) / float((found | mask).sum())
+from stages.segment.hints.cut_out import cut_out
+from stages.segment.hints.evidence import evidence
+from stages.segment.hints.marked_frames import marked_frames
+from stages.segment.hints.rough_mask import cut_area, is_area
 
 
 def two_alike(seed: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
@@ -39,7 +26,7 @@ def two_alike(seed: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
         int(torch.randint(low, high, (), generator=generator)) for low, high in ((30, 42), (26, 36))
     )
     color = 0.2 + 0.6 * torch.rand(3, 1, 1, generator=generator)
-    mask, other = disc(row, column, 15), disc(row, column + 33, 19)
+    mask, other = disc(column, row, 15), disc(column + 33, row, 19)
     thing = 0.8 * color + 0.2 * drifting(seed + 50, 1, (0, 0), SIZE)[0]
     ground = 0.6 * (1 - color) + 0.4 * drifting(seed, 1, (0, 0), SIZE)[0]
     return torch.where(mask | other, thing, ground), mask, (row, column)
@@ -49,7 +36,7 @@ def test_a_rough_mask_does_not_take_what_looks_alike_beside_it() -> None:
     as_area, free = [], []
     for seed in range(2):
         picture, mask, (row, column) = two_alike(seed)
-        known = evidence([HintRegion(disc(row + 1, column - 1, 15.5))], SIZE)
+        known = evidence([HintRegion(disc(column - 1, row + 1, 15.5))], SIZE)
         as_area.append(overlap(cut_area(picture, known) > 0, mask))
         free.append(overlap(cut_out(picture, known) > 0, mask))
     assert min(as_area) > 0.9
@@ -59,8 +46,8 @@ def test_a_rough_mask_does_not_take_what_looks_alike_beside_it() -> None:
 @pytest.mark.parametrize(("seed", "radius"), [(0, 8), (1, 12), (2, 12), (3, 8)])
 def test_a_blob_inside_a_thing_finds_the_whole_thing(seed: int, radius: float) -> None:
     picture, mask, (row, column) = two_alike(seed)
-    around = disc(row, column + 33, 19)
-    blob = HintRegion(disc(row, column + 33, radius))
+    around = disc(column + 33, row, 19)
+    blob = HintRegion(disc(column + 33, row, radius))
     context = SeparationContext(FitSettings(), hint_regions=(blob,))
     found = marked_frames(picture[None], context, moving=False)[0].odds > 0
     assert float((found & around).sum()) > 0.9 * float(around.sum())
@@ -70,20 +57,12 @@ def test_a_blob_inside_a_thing_finds_the_whole_thing(seed: int, radius: float) -
 
 def test_only_areas_alone_may_be_the_whole_thing() -> None:
     blob, stroke, box = (
-        HintRegion(disc(36, 40, 12)),
-        HintRegion(disc(60, 10, 1)),
-        HintRegion(disc(36, 40, 12), boxed=True),
+        HintRegion(disc(40, 36, 12)),
+        HintRegion(disc(10, 60, 1)),
+        HintRegion(disc(40, 36, 12), boxed=True),
     )
-    water = HintRegion(disc(10, 80, 8), foreground=False)
+    water = HintRegion(disc(80, 10, 8), foreground=False)
     for regions in ([blob], [blob, water]):
         assert is_area(regions, SIZE)
     for regions in ([stroke], [blob, stroke], [blob, box], [water]):
         assert not is_area(regions, SIZE)
-
-
-def test_an_outline_weighs_less_along_an_edge() -> None:
-    picture = torch.where(disc(36, 40, 12), 90.0, 10.0).expand(3, *SIZE)
-    weights = edge_weights(picture)
-    along, across = (outline_weight(disc(36, 40, radius), weights) for radius in (12, 16))
-    assert along < 0.1 < 1.0 < across < 1.1
-    assert outline_weight(torch.zeros(SIZE, dtype=torch.bool), weights) == 1

@@ -4,8 +4,8 @@ This is GrabCut (Rother et al. 2004) with kernel densities instead of mixtures, 
 convex cut. Each turn has two steps:
 
 1. The colours of the foreground and of the background are learnt as densities, over the whole
-   picture and near each place. In the first turn every unmarked pixel counts as background,
-   because the thing is usually the smaller part.
+   picture and near each place (:mod:`stages.segment.hints.color_odds`). In the first turn every
+   unmarked pixel counts as background, because the thing is usually the smaller part.
 2. The ratio of the densities decides a graph cut along the colour edges. The next turn learns from
    its result. What is not connected to the user's regions is left out.
 
@@ -15,21 +15,18 @@ published, with mixtures of normal distributions that are learnt from the surest
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from stages.segment.cut import cut
-from stages.segment.evidence import RegionEvidence
 from stages.segment.guided_filter import guided_filter
+from stages.segment.hints.color_odds import color_odds
+from stages.segment.hints.evidence import RegionEvidence
+from stages.segment.hints.relaxed_cut import edge_weights, relaxed_cut
 from stages.segment.lab import lab_colors, spread_colors
 from stages.segment.log_odds import MOST_ODDS
-from stages.segment.relaxed_cut import edge_weights, relaxed_cut
-from stages.segment.votes import blurred
 
 # The constants below were chosen on the development footage.
 TURNS = 5  # times that the colours are learnt and the picture is cut
@@ -38,20 +35,20 @@ COLOR_KERNEL = (1,)
 """Squared width in bins of the kernel by which a colour counts."""
 FEW_KERNELS = (1, 4)
 """The same for a few points, which hold too few pixels for narrow kernels to overlap."""
-FEW = 0.002  # part of the picture up to which what is marked is a few points
+FEW_POINTS = 0.002  # part of the picture up to which what is marked is a few points
 LOCAL_BINS = (10, 8, 6, 12, 7)
 """Bins of L, a, b, x and y of the local densities."""
 LOCAL_SHARE = 0.5  # weight of the local log-odds; the picture's have 1
 RARE = 5e-5  # share of pixels added to each density: a few of a rare colour decide nothing
 LOCAL_RARE = RARE / 20  # the same for local densities, which have more bins
-MOST_BY_COLOR = 4.0  # most log-odds by colours
 UNMARKED = -0.5  # log-odds of a pixel of which nothing is known
 CUT_SHARE = 0.05  # weight of log-odds against the outline's length
 MARKED = 2.0  # times that a certain foreground pixel counts as one that was found
 CERTAIN = 50.0  # log-odds that no outline overrules
 SURE_IN_BOX = 0.05  # a probability this near to 0 or 1 is not changed by the last cut of a box
-SUPPORTED = 0.1  # least log-odds of a pixel, with the sign of the side that it was cut to
-LEAST_PART = 0.05  # of the largest part, for another part of the foreground in a box
+LEAST_ODDS = 0.1  # least log-odds of a pixel, with the sign of the side that it was cut to
+LEAST_PART = 0.05
+"""Least area of a separate part of the foreground in a box, in areas of the largest part."""
 
 
 def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None = None) -> Tensor:
@@ -66,7 +63,7 @@ def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None 
     x, y = _coordinates(known.prior.shape[0], known.prior.shape[1])
     edges = edge_weights(lab_colors(picture[None])[0])
     marked_part = float(known.foreground.float().mean())
-    kernels = FEW_KERNELS if 0 < marked_part <= FEW else COLOR_KERNEL
+    kernels = FEW_KERNELS if 0 < marked_part <= FEW_POINTS else COLOR_KERNEL
     base = known.prior + UNMARKED
     foreground, background = _first_weights(known)
     found = soft = base
@@ -124,55 +121,7 @@ def cut_again(picture: Tensor, odds: Tensor, known: RegionEvidence) -> Tensor:
 
 def _on_side(odds: Tensor, inside: Tensor) -> Tensor:
     """Return ``odds`` ``(h, w)``, positive where ``inside`` is true and negative elsewhere."""
-    return torch.where(inside, odds.clamp_min(SUPPORTED), odds.clamp_max(-SUPPORTED))
-
-
-def color_odds(
-    features: Sequence[Tensor],
-    bins: Sequence[int],
-    foreground: Tensor,
-    background: Tensor,
-    rare: float,
-    kernels: Sequence[int] = (1,),
-) -> Tensor:
-    """Return each pixel's log-odds ``(h, w)`` of the foreground, by how common its features are.
-
-    They are the logarithm of the ratio of two densities, of the foreground and of the background.
-
-    features: tensors of h·w values in [0, 1]. bins: how many each has.
-    foreground, background: how much each pixel counts for either density, ``(h, w)``.
-    rare: added to both densities.
-    kernels: the squared widths of the densities' kernels in bins, rising; their mean is used.
-    """
-    cell = torch.zeros(foreground.numel(), dtype=torch.long)
-    for feature, number in zip(features, bins, strict=True):
-        cell = cell * number + (feature.flatten() * number).long().clamp(0, number - 1)
-    densities = []
-    for weight in (foreground, background):
-        counts = torch.bincount(cell, weight.flatten(), math.prod(bins)).view(*bins)
-        total = float(weight.sum()) + 1e-6
-        densities.append((_smoothed(counts, kernels).flatten() / total)[cell] + rare)
-    return (
-        torch.log(densities[0] / densities[1])
-        .clamp(-MOST_BY_COLOR, MOST_BY_COLOR)
-        .view(foreground.shape)
-    )
-
-
-def _smoothed(counts: Tensor, kernels: Sequence[int]) -> Tensor:
-    """Return the mean of several blurs of ``counts``.
-
-    kernels: how often each blur applies a kernel of one bin, rising.
-    """
-    total = torch.zeros_like(counts)
-    smooth = counts
-    done = 0
-    for times in kernels:
-        for _ in range(times - done):
-            smooth = blurred(smooth)
-        total = total + smooth / len(kernels)
-        done = times
-    return total
+    return torch.where(inside, odds.clamp_min(LEAST_ODDS), odds.clamp_max(-LEAST_ODDS))
 
 
 def connected(found: Tensor, certain: Tensor) -> Tensor:

@@ -9,9 +9,7 @@ from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
 from stages.hint_regions import HintRegion
-from stages.segment import correction
-from stages.segment.correction import find_correction
-from stages.segment.evidence import RegionEvidence
+from stages.segment.hints.correction import find_correction
 from stages.segment.motion import find_motion
 
 COUNT, SIZE = 7, (48, 80)
@@ -129,32 +127,6 @@ def test_separate_pictures_are_corrected_one_by_one() -> None:
     made = overlap(corrected(scene, scene.halves[0], hint, still=True), scene.whole)
     assert float(made[HINTED]) > 0.9
     assert float(torch.cat([made[:HINTED], made[HINTED + 1 :]]).max()) < 0.55
-
-
-@pytest.mark.parametrize("gap", [4, 40])
-def test_strokes_far_apart_do_not_reach_far_together(
-    gap: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Growth by distance alone: everything up to half of a stroke's extent away looks alike.
-    def alike(picture: Tensor, known: RegionEvidence, learned_from: Tensor) -> Tensor:
-        return known.prior + correction.KEPT / 2
-
-    monkeypatch.setattr(correction, "cut_out", alike)
-    both = torch.zeros(SIZE, dtype=torch.bool)
-    both[20:28, 10:12] = both[20:28, 12 + gap : 14 + gap] = True
-    one, other = both.clone(), both.clone()
-    one[:, 20 if gap > 8 else 12 :], other[:, : 20 if gap > 8 else 12] = False, False
-    everywhere, nothing = torch.ones_like(both), torch.zeros(SIZE)
-    made, left, right = (
-        correction._grown_within(torch.zeros(3, *SIZE), seeds, everywhere, nothing)
-        for seeds in (both, one, other)
-    )
-    apart = left | right
-    if gap > 8:
-        assert torch.equal(made, apart)
-    else:
-        most = correction.MOST_JOINT_GROWTH * float(apart.sum())
-        assert float(apart.sum()) < float(made.sum()) <= most
 
 
 def test_a_box_around_what_was_missed_finds_it() -> None:
