@@ -1,12 +1,14 @@
 """Measure `segment` on whole sequences with known mattes, through the command line.
 
-    python tests/measure_davis.py [FOLDER] [--height 480] [--out davis.jsonl] [--clip NAME] [-- ...]
+    python tests/measure_davis.py [FOLDER] [--height 480] [--out davis.jsonl] [--clip NAME]
+        [--begin 0.5 --count 24] [-- ...]
 
 FOLDER has a folder for each clip, with its pictures in ``frames/`` and a mask of the same name for
 each of them in ``masks/``, as in DAVIS 2016; by default it is the project's development footage.
 Every clip becomes one line of JSON in ``--out``. Clips that are there already, at this height and
-with these options, are not run again, so that a stopped measurement goes on where it was. What
-stands after ``--`` is passed on to ``run``.
+with these options, are not run again, so that a stopped measurement goes on where it was. With
+``--begin`` and ``--count``, some frames of each clip are taken for a clip of their own. What stands
+after ``--`` is passed on to ``run``.
 
 J is the intersection over union of the matte above 0.5 and the mask. Its mean is over all frames,
 its recall is the part of the frames with a J above 0.5. A row of ``--out`` also holds the J of each
@@ -69,12 +71,26 @@ def matte_of(run: Path) -> Masks:
         return np.stack([frame.to_ndarray(format="gray") > 127 for frame in box.decode(video=0)])
 
 
-def measured(clip: Path, height: int, options: Sequence[str]) -> dict[str, object]:
+def some_of(pictures: Sequence[Path], begin: float, count: int | None) -> Sequence[Path]:
+    """Return ``count`` pictures, or all that follow, from a part ``begin`` in [0, 1] of them on.
+
+    Where fewer follow, these are the last ``count``.
+    """
+    first = round(begin * len(pictures))
+    if count is None:
+        return pictures[first:]
+    return pictures[max(0, min(first, len(pictures) - count)) :][:count]
+
+
+def measured(
+    clip: Path, height: int, options: Sequence[str], begin: float = 0.0, count: int | None = None
+) -> dict[str, object]:
     """Run `segment` on a clip's pictures and return its row.
 
-    clip: its folder. height: of the pictures, in pixels. options: more words for ``run``.
+    clip: its folder. height: of the pictures, in pixels. options: more words for ``run``. begin,
+    count: which of the pictures, see :func:`some_of`.
     """
-    pictures = sorted((clip / "frames").iterdir())
+    pictures = some_of(sorted((clip / "frames").iterdir()), begin, count)
     frames = np.stack([resized(path, height) for path in pictures])
     masks = [clip / "masks" / f"{path.stem}.png" for path in pictures]
     true = np.stack([resized(path, height)[..., 0] > 127 for path in masks])
@@ -95,6 +111,8 @@ def measured(clip: Path, height: int, options: Sequence[str]) -> dict[str, objec
         "clip": clip.name,
         "height": height,
         "options": list(options),
+        "begin": begin,
+        "count": count,
         "frames": len(frames),
         "mean": round(float(shares.mean()), 4),
         "recall": round(float((shares > FOUND).mean()), 4),
@@ -116,6 +134,10 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--out", type=Path, default=Path("davis.jsonl"))
     parser.add_argument("--clip", action="append", help="only this one; may be given again")
+    parser.add_argument(
+        "--begin", type=float, default=0.0, help="part of each clip to leave out first"
+    )
+    parser.add_argument("--count", type=int, help="frames of each clip that are taken; default all")
     options = parser.parse_args(given[:begin])
     clips = [
         folder
@@ -128,22 +150,23 @@ def main(words: Sequence[str] | None = None) -> None:
         return
     lines = options.out.read_text().splitlines() if options.out.exists() else []
     rows = [json.loads(line) for line in lines]
-    wanted = {"height": options.height, "options": passed_on}
+    chosen = {"begin": options.begin, "count": options.count}
+    wanted = {"height": options.height, "options": passed_on, **chosen}
     for clip in clips:
         same = {"clip": clip.name, **wanted}
         if any(same.items() <= row.items() for row in rows):
             continue
-        rows.append(measured(clip, options.height, passed_on))
+        rows.append(measured(clip, options.height, passed_on, **chosen))
         with options.out.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
-    chosen = [row for row in rows if wanted.items() <= row.items()]
+    table = [row for row in rows if wanted.items() <= row.items()]
     print(f"{'clip':<20}{'frames':>7}{'J mean':>8}{'recall':>8}{'worst':>7}{'seconds':>9}")
-    for row in chosen:
+    for row in table:
         print(
             f"{row['clip']:<20}{row['frames']:>7}{row['mean']:>8.3f}{row['recall']:>8.3f}"
             f"{row['worst']:>7.2f}{row['seconds']:>9.1f}"
         )
-    means = [float(np.mean([row[name] for row in chosen])) for name in ("mean", "recall")]
+    means = [float(np.mean([row[name] for row in table])) for name in ("mean", "recall")]
     print(f"{'all':<27}{means[0]:>8.3f}{means[1]:>8.3f}")
 
 

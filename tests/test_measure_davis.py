@@ -39,6 +39,15 @@ def test_a_picture_is_resized_to_an_even_width(tmp_path: Path) -> None:
         measure_davis.resized(clip / "frames" / "none.png", 5)
 
 
+def test_some_frames_are_taken_from_a_part_of_the_clip_on() -> None:
+    pictures = [Path(f"{number:05d}.png") for number in range(10)]
+    assert measure_davis.some_of(pictures, 0.0, None) == pictures
+    assert measure_davis.some_of(pictures, 0.7, None) == pictures[7:]
+    assert measure_davis.some_of(pictures, 0.5, 3) == pictures[5:8]
+    assert measure_davis.some_of(pictures, 0.9, 3) == pictures[7:]
+    assert measure_davis.some_of(pictures, 0.5, 24) == pictures
+
+
 def test_missing_footage_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     measure_davis.main([str(tmp_path / "none"), "--out", str(tmp_path / "rows.jsonl")])
     assert capsys.readouterr().out.startswith("skipped: ")
@@ -51,10 +60,19 @@ def test_a_stopped_measurement_goes_on(
     folder, rows = footage(tmp_path / "footage", ("a", "b")), tmp_path / "rows.jsonl"
     done: list[str] = []
 
-    def measured(clip: Path, height: int, options: list[str]) -> dict[str, object]:
+    def measured(
+        clip: Path, height: int, options: list[str], begin: float, count: int | None
+    ) -> dict[str, object]:
         done.append(clip.name)
         figures = {"frames": 2, "mean": 0.5, "recall": 1.0, "worst": 0.4, "seconds": 3.0}
-        return {"clip": clip.name, "height": height, "options": options, **figures}
+        return {
+            "clip": clip.name,
+            "height": height,
+            "options": options,
+            "begin": begin,
+            "count": count,
+            **figures,
+        }
 
     monkeypatch.setattr(measure_davis, "measured", measured)
     words = [str(folder), "--height", "8", "--out", str(rows)]

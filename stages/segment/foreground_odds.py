@@ -6,7 +6,7 @@ what was found to pixels that look and move alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from stages.segment.hints.hint_picture import odds_by_hint, with_hint_odds
 from stages.segment.hints.in_window import with_marked
 from stages.segment.hints.marked_frames import Marked
 from stages.segment.identity import with_previous_matte
-from stages.segment.log_odds import MOST_ODDS, odds_above
+from stages.segment.log_odds import MOST_ODDS
 from stages.segment.motion import WindowMotion, shown_motion
 from stages.segment.odds_by_background import odds_by_background
 from stages.segment.odds_by_contrast import odds_by_contrast
@@ -35,7 +35,6 @@ RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
 LEAST_FRAMES = 4  # frames a window needs for trajectories to say more than pairs of frames
 COMPARED_TURNS = 2  # turns of votes after the comparison with the background
 FAR = 2.0  # distance from the rigid scene's motion, in its own spread, of a possible foreground
-SLOWER = 0.5  # part of the threshold of speed from which a slower thing is possible foreground
 LEAST_JUMP = 0.3  # least jump of the motion along another foreground's outline, in [0, 1]
 CLEARLY_LARGER = 1.2  # least ratio of that jump to the one along the outline found first
 
@@ -58,15 +57,9 @@ def foreground_odds(
     size = (frames.shape[-2], frames.shape[-1])
     motion = motion.resized(size)
     odds, slow = odds_by_speed(motion.speed)
-    shown = shown_motion(frames, motion)
+    odds = limited_by_shown_motion(odds, shown_motion(frames, motion), motion.speed)
     before = context.before.get("matte")
-
-    def joined_in_time(odds: Tensor) -> Tensor:
-        return _with_rested(with_previous_matte(odds, before, motion), motion)
-
-    def by_speed(odds: Tensor) -> Tensor:
-        return joined_in_time(limited_by_shown_motion(odds, shown, motion.speed))
-
+    odds = _with_rested(with_previous_matte(odds, before, motion), motion)
     hint_odds = None if marked else _hint_odds_of(context, len(frames), size)
 
     def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
@@ -76,35 +69,32 @@ def foreground_odds(
         return vote(frames, odds, motion, slow, turns=turns)
 
     if facts.plate is not None:
-        return _odds_before_plate(frames, facts.plate.resized(size), by_speed(odds), voted)
-    found = voted(by_speed(odds))
+        return _odds_before_plate(frames, facts.plate.resized(size), odds, voted)
+    found = voted(odds)
     if len(frames) < LEAST_FRAMES:
         return found
 
-    def others() -> Iterator[Tensor]:
-        # Parallax, or a fast part of the object, may be faster than the object itself.
-        yield voted(joined_in_time(odds_by_speed(unexplained(motion), FAR)[0]))
-        yield voted(by_speed(odds_above(motion.speed / (SLOWER * slow.view(-1, 1, 1)))))
+    def unexplained_by_parallax() -> Tensor:
+        far = with_previous_matte(odds_by_speed(unexplained(motion), FAR)[0], before, motion)
+        return voted(_with_rested(far, motion))
 
-    return _compared(frames, motion, _clearest(found, others(), motion), voted)
+    return _compared(frames, motion, _clearer(found, unexplained_by_parallax, motion), voted)
 
 
-def _clearest(found: Tensor, others: Iterable[Tensor], motion: WindowMotion) -> Tensor:
-    """Return the log-odds ``(T, h, w)`` whose foreground has the clearest outline in the motion.
+def _clearer(found: Tensor, other: Callable[[], Tensor], motion: WindowMotion) -> Tensor:
+    """Return the log-odds ``(T, h, w)`` whose foreground has the clearer outline in the motion.
 
-    The object is what motion jumps around. Unless another jump is clearly larger, it is ``found``.
+    Parallax may be faster than the object. The object is what motion jumps around.
 
-    others: log-odds of other possible foregrounds, each computed only if it is needed.
+    other: computes log-odds that replace ``found`` if their jump is clearly larger. It is called
+        only if that can be.
     """
-    clearest = found
-    most = max(LEAST_JUMP, CLEARLY_LARGER * outline_motion(motion, found > 0))
-    others = iter(others)
-    # Jumps are at most 1, so some are too large for another one to be clearly larger.
-    while most < 1 and (other := next(others, None)) is not None:
-        jump = outline_motion(motion, other > 0)
-        if jump > most:
-            clearest, most = other, jump
-    return clearest
+    jump = CLEARLY_LARGER * outline_motion(motion, found > 0)
+    # Jumps are at most 1.
+    if jump >= 1:
+        return found
+    instead = other()
+    return instead if outline_motion(motion, instead > 0) > max(LEAST_JUMP, jump) else found
 
 
 def _hint_odds_of(context: SeparationContext, count: int, size: tuple[int, int]) -> Tensor | None:

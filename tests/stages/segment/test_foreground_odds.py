@@ -1,14 +1,14 @@
-"""Of several possible foregrounds, the one around which the motion jumps is chosen."""
+"""Of two possible foregrounds, the one around which the motion jumps is chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from stages.segment.foreground_odds import _clearest
+from stages.segment.foreground_odds import _clearer
 from stages.segment.motion import WindowMotion
 
 FRAMES, HEIGHT, WIDTH = 3, 40, 64
@@ -41,25 +41,22 @@ def test_the_outline_around_which_motion_jumps_is_chosen(seed: int) -> None:
     # Both are partly or wholly ground.
     wrong = [rectangle(26, 44, 10, 14), torch.roll(thing, 6, -1)]
     motion = motion_of(thing)
-    for number, found in enumerate(wrong):
-        others = [other for other in wrong if other is not found]
-        others.insert(number, thing)
-        assert _clearest(found, others, motion) is thing
-    assert _clearest(thing, wrong, motion) is thing
+    for other in wrong:
+        assert _clearer(other, lambda: thing, motion) is thing
+        assert _clearer(thing, partial(torch.clone, other), motion) is thing
 
 
 def test_a_hardly_larger_jump_changes_nothing() -> None:
     thing = rectangle(10, 20, 16, 16)
     nearly = thing.clone()
     nearly[:, 10:12, 20:22] = -2.0
-    assert _clearest(nearly, [thing], motion_of(thing)) is nearly
+    assert _clearer(nearly, lambda: thing, motion_of(thing)) is nearly
 
 
-def test_other_foregrounds_are_not_computed_where_none_can_be_clearer() -> None:
+def test_another_foreground_is_not_computed_where_it_cannot_be_clearer() -> None:
     thing = rectangle(10, 20, 16, 16)
 
-    def never() -> Iterator[Tensor]:
+    def never() -> Tensor:
         raise AssertionError("another foreground was computed")
-        yield thing
 
-    assert _clearest(thing, never(), motion_of(thing)) is thing
+    assert _clearer(thing, never, motion_of(thing)) is thing
