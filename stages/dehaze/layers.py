@@ -27,10 +27,12 @@ from stages.dehaze.alone import (
     published_airlight,
     published_transmission,
 )
-from stages.dehaze.evidence import evidence, find_floors, veil_color
+from stages.dehaze.evidence import evidence
 from stages.dehaze.field import find_field
+from stages.dehaze.floors import find_floors
 from stages.dehaze.model import guided, least_transmission, rounded, spread
 from stages.dehaze.veil import MotionTies, envelope, find_ties, transmission_of
+from stages.dehaze.veil_color import veil_color
 from stages.mixing.haze import Haze
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk

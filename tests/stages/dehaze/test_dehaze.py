@@ -13,8 +13,9 @@ from torch import Tensor
 
 from stages.context import FORCED, FitSettings, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
-from stages.dehaze.evidence import find_floors, veil_color
-from stages.dehaze.field import evenness, find_field, reached
+from stages.dehaze.field import find_field
+from stages.dehaze.field_by_sky import evenness, reached
+from stages.dehaze.floors import find_floors
 from stages.dehaze.layers import _at_full_size, separate, settle, settled, survey
 from stages.dehaze.model import (
     dark_bound,
@@ -24,6 +25,7 @@ from stages.dehaze.model import (
     spread,
 )
 from stages.dehaze.veil import envelope, find_ties, transmission_of
+from stages.dehaze.veil_color import veil_color
 from stages.mixing.haze import Haze
 
 SIZE = (72, 96)

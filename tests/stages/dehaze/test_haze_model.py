@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stages.dehaze.evidence import quantile_or_zero
+from stages.dehaze.floors import quantile_or_zero
 from stages.dehaze.layers import power
 from stages.dehaze.model import least_transmission, local_max, local_mean
 from stages.mixing.haze import Haze
