@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.codecs import PICTURE_CODECS
+from pipeline.runtime.folder_content import interrupted_content, is_replacing
 from pipeline.runtime.folder_decision import DECISIONS, Action, Content, Refusal, Request
 from pipeline.runtime.folder_lock import locked_file
 from pipeline.runtime.run_record import (
@@ -128,38 +129,24 @@ class RunFolder:
         versions: the versions whose checkpoints can be used.
         elsewhere: whether the layers of a finished run may lie in another place than its manifest.
         """
-        state, found = self.state()
+        state, _ = self.state()
         if state == "new":
             return Content.EMPTY
-        is_same = found is not None and is_same_run(found, identity)
         record = read_json(self.work / RECORD)
         if state == "interrupted":
-            return self._interrupted_content(record, is_same=is_same, versions=versions)
-        is_complete = is_same and (elsewhere or not self._missing())
-        # A record that lists files beside complete layers: the run was interrupted in its clean-up.
-        is_published = is_complete and record is not None and "files" in record
-        is_being_replaced = (
-            record is not None and not is_published and identity_in_record(record) == identity
-        )
-        if resume and is_being_replaced:
-            return self._interrupted_content(record, is_same=True, versions=versions)
-        if not is_same:
+            return interrupted_content(record, identity, versions)
+        finished = self._finished_content(identity, elsewhere=elsewhere)
+        if resume and record is not None and is_replacing(record, identity, finished):
+            return interrupted_content(record, identity, versions)
+        return finished
+
+    def _finished_content(self, identity: Identity, *, elsewhere: bool) -> Content:
+        """Return which kind of finished run is in the folder; arguments as :meth:`content_for`."""
+        found = identity_of(read_json(self.path / MANIFEST) or {})
+        if found is None or not is_same_run(found, identity):
             return Content.FINISHED_OTHER
+        is_complete = elsewhere or not self._missing()
         return Content.FINISHED if is_complete else Content.INCOMPLETE
-
-    @staticmethod
-    def _interrupted_content(
-        record: Mapping[str, object] | None, *, is_same: bool, versions: object
-    ) -> Content:
-        """Return which kind of interrupted run left ``record``, the contents of ``run.json``.
-
-        is_same: whether it is the run that is to be done. versions: as in :meth:`content_for`.
-        """
-        if record is None:
-            return Content.INTERRUPTED_UNKNOWN
-        if is_same and record.get("versions") == versions:
-            return Content.INTERRUPTED
-        return Content.INTERRUPTED_OTHER
 
     def decide(
         self,

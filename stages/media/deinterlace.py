@@ -20,14 +20,13 @@ from stages.media.clip import ScanType
 from stages.media.convert import converted
 from stages.media.fields import Luma, ScanEvidence, classify_frame, collect_evidence
 from stages.media.frame_pixels import Orientation
+from stages.media.stored_frame import NumberedFrame
 
 _FLAGGED = {2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 """The field that is shown first, by FFmpeg's number of a stream's field order."""
 _LUMA_MAX = 255  # the brightest value of :func:`_luma`
 _PROGRESSIVE = 1  # FFmpeg's number of that field order
 _TICK = Fraction(1, 1000)  # seconds; any unit will do, the filter only compares timestamps
-Item = tuple[int, Fraction, VideoFrame]
-"""A frame with its index and its time in seconds."""
 
 
 def can_deinterlace(frame: VideoFrame) -> bool:
@@ -80,14 +79,14 @@ def _luma(frame: VideoFrame) -> Luma:
     return converted(frame, "gray").to_ndarray().astype(np.int16)
 
 
-def deinterlaced(frames: Iterator[Item], scan: ScanType) -> Generator[Item]:
+def deinterlaced(frames: Iterator[NumberedFrame], scan: ScanType) -> Generator[NumberedFrame]:
     """Yield the frames made progressive, each with its index and time.
 
     In film with pulldown, only the combed frames are changed. The first frame has no neighbour
     before it. Where the clip begins earlier, pass one frame more and drop its result.
     """
     graph: _Bwdif | None = None
-    waiting: list[Item] = []
+    waiting: list[NumberedFrame] = []
     lumas: list[Luma] = []
     for item in frames:
         if graph is not None and not graph.fits(item[2]):
@@ -109,8 +108,8 @@ def deinterlaced(frames: Iterator[Item], scan: ScanType) -> Generator[Item]:
 
 
 def _finished(
-    graph: _Bwdif, waiting: list[Item], lumas: list[Luma], scan: ScanType
-) -> Generator[Item]:
+    graph: _Bwdif, waiting: list[NumberedFrame], lumas: list[Luma], scan: ScanType
+) -> Generator[NumberedFrame]:
     """Yield the results for all waiting frames, as no frame follows them."""
     for made in graph.push(None):
         yield _result_for_oldest(made, waiting, lumas, scan)
@@ -119,8 +118,8 @@ def _finished(
 
 
 def _result_for_oldest(
-    made: VideoFrame, waiting: list[Item], lumas: list[Luma], scan: ScanType
-) -> Item:
+    made: VideoFrame, waiting: list[NumberedFrame], lumas: list[Luma], scan: ScanType
+) -> NumberedFrame:
     """Return the result for the oldest waiting frame, and take that frame off ``waiting``.
 
     The result is the filtered frame ``made``. In film with pulldown, frames that are not combed

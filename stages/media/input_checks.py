@@ -53,3 +53,26 @@ def check_pictures(paths: Sequence[Path], info: ClipInfo, max_pixels: int) -> No
                 f"{printable(path)}: is not a picture; "
                 "give one video, or several pictures of one size"
             )
+
+
+def frame_size_error(index: int, size: tuple[int, int], info: ClipInfo) -> UnlayerError:
+    """Return the error about frame ``index`` of a video, whose ``size`` (H, W) is another one."""
+    return UnlayerError(
+        f"{printable(info.path)}: changes its size at frame {index} from "
+        f"{info.width}x{info.height} to {size[1]}x{size[0]}; convert it to one size, or read it "
+        "only up to there",
+        settings=("end",),
+    )
+
+
+def picture_size_error(
+    path: Path, size: tuple[int, int], first: Path, info: ClipInfo
+) -> UnlayerError:
+    """Return the error about a picture whose ``size`` (H, W) is not that of the first picture.
+
+    first, info: the first picture.
+    """
+    return UnlayerError(
+        f"{printable(path)}: is {size[1]}x{size[0]}, but {printable(first)} is "
+        f"{info.width}x{info.height}; give pictures of one size, or a folder of them to batch"
+    )

@@ -34,10 +34,16 @@ from stages.media.decode import (
 from stages.media.deinterlace import deinterlaced
 from stages.media.describe import PICTURE_RATE, describe
 from stages.media.exif import read_dpi, read_exif
-from stages.media.input_checks import check_complete, check_pictures, check_trim
+from stages.media.input_checks import (
+    check_complete,
+    check_pictures,
+    check_trim,
+    frame_size_error,
+    picture_size_error,
+)
 from stages.media.picture_metadata import read_icc_profile
 from stages.media.sniff import printable, sha256
-from stages.media.stored_frame import StoredFrame
+from stages.media.stored_frame import NumberedFrame, StoredFrame
 
 __all__ = ["MAX_PIXELS", "SourceSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
 
@@ -65,6 +71,15 @@ class ReadOptions:
 
 class Clip:
     """One video, or pictures of one size taken as frames. Made by :func:`open_clip`.
+
+    A frame passes these generators, each of which can be read from the middle of the clip:
+
+    1. ``_video_frames`` or ``_picture_frames`` decodes it, and gives it its index and its time.
+    2. ``_frames_as_stored`` chooses between the two, and between a seek and the file's beginning.
+    3. ``_progressive_frames`` deinterlaces it, where the clip is interlaced.
+    4. :meth:`stored_frames` leaves out what lies outside of the trim.
+    5. :meth:`pictures` converts it to RGB.
+    6. :meth:`blocks` collects several to one tensor, and :meth:`frames` all of a range.
 
     info: facts from the header and the first frame. paths: the files that are read.
     salvaged: how many frames a damaged file gave; ``None`` for an undamaged file, and until the
@@ -206,7 +221,7 @@ class Clip:
         with contextlib.closing(self._progressive_frames(0)) as frames:
             return frame_pixels.alpha_of(next(frames)[2], self.info.crop)
 
-    def _progressive_frames(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
+    def _progressive_frames(self, first: int) -> Generator[NumberedFrame]:
         """Yield every frame from ``first`` on, progressive, with its index and time."""
         scan = self.info.scan
         # Deinterlacing looks at a frame's neighbours, so it needs the frame before ``first``.
@@ -222,78 +237,95 @@ class Clip:
                 self.transparent = not is_stored or frame_pixels.is_transparent(frame)
             yield index, time, frame
 
-    def _frames_as_stored(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
+    def _frames_as_stored(self, first: int) -> Generator[NumberedFrame]:
         """Yield every frame from ``first`` on as it is stored, with its index and time."""
         if len(self.paths) > 1 or self.info.is_picture:
             yield from self._picture_frames(first)
             return
-        index_is_usable = self.frame_index.rising and len(self.frame_index.times) > first
         next_index = first
-        if first >= _SEEK_FROM and index_is_usable and not self._options.salvage:
+        if self._can_seek(first):
             try:
-                for item in self._video_frames(seek=first):
-                    yield item
-                    next_index = item[0] + 1
+                for numbered in self._video_frames(seek=first):
+                    yield numbered
+                    next_index = numbered[0] + 1
                 return
             except (SeekError, UnlayerError):
                 # Seeking can fail where decoding from the start works. A real fault of the file
                 # shows up again below.
                 pass
-        for item in self._video_frames():
-            if item[0] >= next_index:
-                yield item
+        for numbered in self._video_frames():
+            if numbered[0] >= next_index:
+                yield numbered
 
-    def _video_frames(self, seek: int | None = None) -> Generator[tuple[int, Fraction, VideoFrame]]:
+    def _can_seek(self, first: int) -> bool:
+        """Return whether a seek to frame ``first`` is worth it, and its result can be checked."""
+        is_known = self.frame_index.rising and len(self.frame_index.times) > first
+        return first >= _SEEK_FROM and is_known and not self._options.salvage
+
+    def _video_frames(self, seek: int | None = None) -> Generator[NumberedFrame]:
         """Decode the video and compare each frame with what earlier passes saw.
 
         seek: the index of a known frame to start from; ``None`` to start from the beginning.
         Raises :class:`SeekError` where the frames after a seek are not the known ones.
         """
         options = self._options
-        known = self.frame_index
         path = self.info.path
-        step = 1 / self.info.rate
         with open_media(path, options.max_pixels) as container:
             stream = container.streams[self.info.stream]
             assert isinstance(stream, VideoStream)
-            index = 0
-            time: Fraction | None = None
+            begin = 0
             frames: Iterator[VideoFrame] = video_frames(
                 container, stream, path, options.salvage, options.max_pixels, self._note_damage
             )
-            if seek is not None and (timestamp := known.timestamps[seek]) is not None:
+            if seek is not None and (timestamp := self.frame_index.timestamps[seek]) is not None:
                 try:
                     container.seek(timestamp, stream=stream)
                 except MEDIA_ERRORS as error:
                     raise SeekError from error
                 frames = frames_from(frames, timestamp)
-                index = seek
-            for frame in frames:
-                checksum = frame_pixels.frame_checksum(frame)
-                if index < len(known.times):
-                    if seek is not None and not known.has(index, frame.pts, checksum):
-                        raise SeekError
-                    time = known.times[index]
-                else:
-                    time = next_time(time, frame, step)
-                if options.end is None or time < options.end:
-                    self._check_size(frame, index)
-                known.add(index, time, frame.pts, checksum)
-                yield index, time, frame
-                index += 1
-        if index == 0:
+                begin = seek
+            end = yield from self._numbered(frames, begin, sought=seek is not None)
+        if end == 0:
             raise UnlayerError(
                 f"{printable(path)}: no frame of its video can be decoded; "
                 "it is damaged or of an unknown kind"
             )
         if self._damaged:
-            self.salvaged = index
+            self.salvaged = end
+
+    def _numbered(
+        self, frames: Iterator[VideoFrame], begin: int, *, sought: bool
+    ) -> Generator[NumberedFrame, None, int]:
+        """Yield frames with index and time, and enter them in the frame index.
+
+        begin: the first one's index. sought: whether they were sought, so that the ones that are
+        known must be found again.
+        Returns the index after the last one. Raises :class:`SeekError` for other frames.
+        """
+        known = self.frame_index
+        step = 1 / self.info.rate
+        index = begin
+        time: Fraction | None = None
+        for frame in frames:
+            checksum = frame_pixels.frame_checksum(frame)
+            if index < len(known.times):
+                if sought and not known.has(index, frame.pts, checksum):
+                    raise SeekError
+                time = known.times[index]
+            else:
+                time = next_time(time, frame, step)
+            if self._options.end is None or time < self._options.end:
+                self._check_size(frame, index)
+            known.add(index, time, frame.pts, checksum)
+            yield index, time, frame
+            index += 1
+        return index
 
     def _note_damage(self) -> None:
         """Take note that the file is damaged."""
         self._damaged = True
 
-    def _picture_frames(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
+    def _picture_frames(self, first: int) -> Generator[NumberedFrame]:
         """Decode the pictures from number ``first`` on, each with its index and time."""
         options = self._options
         for index, path in enumerate(self.paths[first:], first):
@@ -309,20 +341,12 @@ class Clip:
 
         index: the frame's number. path: its file, where it is a picture.
         """
-        height, width = frame_pixels.upright_size(frame, self.info.crop)
-        if (height, width) == (self.info.height, self.info.width):
+        size = frame_pixels.upright_size(frame, self.info.crop)
+        if size == (self.info.height, self.info.width):
             return
-        expected = f"{self.info.width}x{self.info.height}"
         if path is not None:
-            raise UnlayerError(
-                f"{printable(path)}: is {width}x{height}, but {printable(self.paths[0])} is "
-                f"{expected}; give pictures of one size, or a folder of them to batch"
-            )
-        raise UnlayerError(
-            f"{printable(self.info.path)}: changes its size at frame {index} from {expected} "
-            f"to {width}x{height}; convert it to one size, or read it only up to there",
-            settings=("end",),
-        )
+            raise picture_size_error(path, size, self.paths[0], self.info)
+        raise frame_size_error(index, size, self.info)
 
 
 def open_clip(

@@ -12,6 +12,9 @@ from av.video.frame import VideoFrame
 from stages.media import frame_pixels
 from stages.media.frame_pixels import Picture
 
+NumberedFrame = tuple[int, Fraction, VideoFrame]
+"""A decoded frame after its index, counted from 0, and its time in seconds."""
+
 
 @dataclass
 class StoredFrame:
