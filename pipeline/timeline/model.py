@@ -5,11 +5,11 @@ Frames are counted from 0 in the input as decoded; first and last frames are inc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
+from pipeline.timeline.entries import TransitionEntry
 from stages.media.timecode import label_of
 from stages.plain_colors import rgb_of
 
@@ -67,14 +67,14 @@ class TimelineTransition:
 
     first, last: its mixed frames. before, after: how many of them lie before and after the
     edit point.
-    entry: the transition as the manifest has it.
+    entry: the transition as the manifest lists it.
     """
 
     first: int
     last: int
     before: int
     after: int
-    entry: Mapping[str, Any]
+    entry: TransitionEntry
 
     def __len__(self) -> int:
         return self.last - self.first + 1
@@ -82,8 +82,8 @@ class TimelineTransition:
     @property
     def name(self) -> str:
         """Return the kind, with FFmpeg's name of an effect if it has one: ``wipe (wipeleft)``."""
-        effect = self.entry.get("effect")
-        return f"{self.entry['kind']} ({effect})" if effect else str(self.entry["kind"])
+        kind, effect = self.entry.kind, self.entry.effect
+        return f"{kind} ({effect})" if effect else kind
 
 
 @dataclass(frozen=True)

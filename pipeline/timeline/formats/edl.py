@@ -129,7 +129,7 @@ class _Events:
 
 def _code(transition: TimelineTransition) -> str:
     """Return the code of a transition: ``D``, or ``W`` with a number for wipes and irises."""
-    kind, effect = str(transition.entry["kind"]), str(transition.entry.get("effect"))
+    kind, effect = transition.entry.kind, transition.entry.effect
     if kind not in _USUAL_WIPE:
         return "D"
     return f"W{_WIPES.get(effect, _USUAL_WIPE[kind]):03d}"

@@ -140,10 +140,10 @@ def _reference(media: TimelineMedia, rate: Fraction) -> dict[str, Any]:
 
 
 def _transition(transition: TimelineTransition, rate: Fraction) -> dict[str, Any]:
-    kind = transition.entry["kind"]
+    kind = transition.entry.kind
     return _schema(
         "Transition.1",
-        metadata={"unlayer": dict(transition.entry)},
+        metadata={"unlayer": dict(transition.entry.listed)},
         name=transition.name,
         transition_type="SMPTE_Dissolve" if kind in _DISSOLVES else "Custom_Transition",
         in_offset=_time(transition.before, rate),

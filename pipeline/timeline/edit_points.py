@@ -1,0 +1,92 @@
+"""Divide a run's timeline into clips at its edit points.
+
+Under a transition the edit point lies in the middle of the mixed frames. Where the mixed frames
+were not taken apart, it lies where the incoming scene outweighs the outgoing one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+
+from pipeline.timeline.entries import ColorEntry, TransitionEntry
+from pipeline.timeline.model import TimelineClip, TimelineMedia, TimelineTransition
+from stages.kinds import TRANSITION_KINDS
+
+Join = TimelineTransition | None
+"""What joins two clips: a transition, or ``None`` for a cut."""
+
+
+def edited_clips(
+    scenes: Mapping[str, TimelineMedia],
+    transitions: Sequence[TransitionEntry],
+    colors: Iterable[ColorEntry],
+) -> tuple[tuple[TimelineClip, ...], tuple[Join, ...]]:
+    """Return the clips from edit point to edit point, and what joins each to the next.
+
+    scenes: the media of each scene, by its name. transitions: in order of time.
+    """
+    spans = [(media.first, media.last) for media in scenes.values()]
+    spans += [(gap.first, gap.last) for gap in colors]
+    begin = min(first for first, _ in spans)
+    end = max(last for _, last in spans)
+    clips: list[TimelineClip] = []
+    joins: list[Join] = []
+    first = begin
+    shown = _shown_in_turn(scenes, transitions)
+    # No transition follows what is shown last.
+    for name, entry in zip_longest(shown, transitions):
+        join, edit_point = (None, end + 1) if entry is None else _join_and_edit_point(entry, begin)
+        if edit_point > first:
+            clips.append(_clip_of(name, first, edit_point - 1, scenes))
+            joins.append(join)
+            first = edit_point
+        elif joins:
+            # Nothing is shown between two edit points at the same frame: the later transition
+            # joins the clips.
+            joins[-1] = join
+    return tuple(clips), tuple(joins[:-1])
+
+
+def _shown_in_turn(
+    scenes: Mapping[str, TimelineMedia], transitions: Sequence[TransitionEntry]
+) -> list[str]:
+    """Return the scene or colour before each transition, and the one after the last transition."""
+    if not transitions:
+        return [next(iter(scenes))]
+    return [*(entry.before for entry in transitions), transitions[-1].after]
+
+
+def _clip_of(name: str, first: int, last: int, scenes: Mapping[str, TimelineMedia]) -> TimelineClip:
+    """Return the clip of a scene, or of a plain colour if no scene has this name."""
+    media = scenes.get(name)
+    return TimelineClip(name, first, last, media, "" if media else name)
+
+
+def _join_and_edit_point(entry: TransitionEntry, begin: int) -> tuple[Join, int]:
+    """Return what joins two clips, and the first frame of the second one.
+
+    It is ``None`` for a cut, and for a transition whose frames were not taken apart.
+
+    begin: the input's first frame, before which there is no edit point.
+    """
+    if entry.is_cut:
+        return None, entry.first
+    kind = TRANSITION_KINDS.get(entry.kind)
+    if kind is None or not kind.separable:
+        return None, _switch_frame(entry)
+    edit_point = entry.first + (entry.last - entry.first + 1) // 2
+    if edit_point == begin:
+        edit_point += 1
+    before = edit_point - entry.first
+    after = entry.last + 1 - edit_point
+    return TimelineTransition(entry.first, entry.last, before, after, entry), edit_point
+
+
+def _switch_frame(entry: TransitionEntry) -> int:
+    """Return the first frame of the incoming scene in a transition that is not taken apart."""
+    if entry.outgoing is None:
+        return entry.first
+    if entry.incoming is None:
+        return entry.last + 1
+    return entry.first + sum(weight < 0.5 for weight in entry.mix)
