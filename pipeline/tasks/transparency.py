@@ -9,8 +9,9 @@ from pipeline.bench.clips import reflection
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
 from stages.transparency.diagnose import diagnose
-from stages.transparency.layers import TransparencySurvey, separate, settle, survey
+from stages.transparency.layers import separate, settle, survey
 from stages.transparency.naming import FOCUSED
+from stages.transparency.ways import TransparencySurvey
 
 
 def account(figures: Mapping[str, float]) -> str:

@@ -15,13 +15,14 @@ from torch import Tensor
 from stages.context import FitSettings, SeparationContext
 from stages.mixing.layer_sum import from_space, to_space
 from stages.mixing.psnr import psnr_of
-from stages.transparency.layers import TEXTURES, separate, survey
+from stages.transparency.layers import separate, survey
 from stages.transparency.repeats import (
     changes,
     difference,
     find_textures,
     separate_textures,
 )
+from stages.transparency.ways import TEXTURES
 
 SIDE = 96
 

@@ -19,19 +19,13 @@ from stages.mixing.layer_sum import from_space, to_space
 from stages.motion.flow import warp
 from stages.transparency.clip import ClipPlan, at_size, first_guesses, separate_clip
 from stages.transparency.contrast import light_from_contrast
-from stages.transparency.layers import (
-    TransparencySurvey,
-    _scaled,
-    mixed,
-    separate,
-    settle,
-    survey,
-)
+from stages.transparency.layers import mixed, separate, settle, survey
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
 from stages.transparency.motion import distance, flow_of, two_motions
 from stages.transparency.naming import as_before, small
 from stages.transparency.single import pane_light, separate_picture
+from stages.transparency.ways import TransparencySurvey, scaled
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 128), sheets: int = 150) -> Tensor:
@@ -298,7 +292,7 @@ def test_the_strength_scales_reflections_of_clips_but_not_of_mixtures() -> None:
     light = torch.full((2, 3, 4, 5), 0.5)
     layers = light - 0.2, torch.full_like(light, 0.2)
     for strength, expected in ((0.0, 0.0), (0.5, 0.1), (1.0, 0.2), (2.0, 0.4), (3.0, 0.5)):
-        transmission, reflection = _scaled(layers, light, strength)
+        transmission, reflection = scaled(layers, light, strength)
         torch.testing.assert_close(reflection, torch.full_like(light, expected))
         torch.testing.assert_close(transmission + reflection, light)
     pair = torch.stack([w * scene(1) + (1 - w) * scene(2) for w in (0.7, 0.35)])
