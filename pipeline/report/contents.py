@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from pipeline.report.media import (
     track_or_note,
 )
 from pipeline.report.pictures import SeamFact, make_pictures
-from pipeline.report.tracks import LONGEST, Track, shown_spans
+from pipeline.report.tracks import LONGEST, FrameTimes, Track, shown_spans
 from pipeline.runtime.progress import Step
 from pipeline.runtime.run_record import REPORT, write_json
 from pipeline.tasks import find_task, names
@@ -62,7 +61,7 @@ class ReportContents:
 
     tracks: list[Track]
     strip: str | None = None
-    timeline: dict[str, Any] = field(default_factory=dict)
+    timeline: FrameTimes | None = None
     seams: list[SeamFact] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -200,14 +199,10 @@ def _omissions(tracks: Sequence[Track], facts: RunFacts) -> list[str]:
     return notes
 
 
-def timeline(facts: RunFacts, tracks: Sequence[Track]) -> dict[str, Any]:
-    """Return when each frame is shown, in seconds from the first.
-
-    Evenly spaced frames have a ``step``; others have ``times``.
-    """
-    result: dict[str, Any] = {"first": facts.first, "count": facts.count, "step": 1.0, "times": []}
+def timeline(facts: RunFacts, tracks: Sequence[Track]) -> FrameTimes:
+    """Return when each frame is shown."""
     if not any(track.video for track in tracks):
-        return result
+        return FrameTimes(first=facts.first, count=facts.count, step=1.0, times=[])
     interval = 1 / facts.rate
     intervals = np.full(facts.count, interval)
     for track in reversed(tracks):
@@ -218,6 +213,8 @@ def timeline(facts: RunFacts, tracks: Sequence[Track]) -> dict[str, Any]:
             intervals[begin : begin + max(0, len(times) - 1)] = np.diff(times)
             at += last - first + 1
     if float(intervals.max() - intervals.min()) < EVEN_TOLERANCE * interval:
-        return result | {"step": round(float(intervals.mean()), 7)}
+        step = round(float(intervals.mean()), 7)
+        return FrameTimes(first=facts.first, count=facts.count, step=step, times=[])
     starts = np.concatenate([[0.0], np.cumsum(intervals)[:-1]])
-    return result | {"step": None, "times": [round(float(time), 5) for time in starts]}
+    times = [round(float(time), 5) for time in starts]
+    return FrameTimes(first=facts.first, count=facts.count, step=None, times=times)

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pipeline.report.facts import read_facts
 from pipeline.report.page import page
@@ -40,6 +40,31 @@ MAX_AFTER = 2
 
 HEAD_BYTES = 4096
 """Bytes of a page in which :data:`MARK` is looked for."""
+
+
+class PictureEntry(TypedDict):
+    """A picture of a run. what: what it shows, in a word or two. src: its address."""
+
+    what: str
+    src: str
+
+
+class RunEntry(TypedDict):
+    """A run in the list.
+
+    status: as ``batch.json`` has it. word: what the page calls it. summary: what the run made and
+    how long it took. error: why it failed; empty without one. href: the address of its page, if it
+    has one. pictures: before and after.
+    """
+
+    name: str
+    status: str
+    word: str
+    summary: str
+    error: str
+    warnings: list[str]
+    href: str | None
+    pictures: list[PictureEntry]
 
 
 def write_index(out: Path, record: Mapping[str, Any], noun: str = "clip") -> None:
@@ -121,7 +146,7 @@ def _is_ours(place: Path) -> bool:
         return False
 
 
-def _run(out: Path, source: Path, clip: Mapping[str, Any]) -> dict[str, Any]:
+def _run(out: Path, source: Path, clip: Mapping[str, Any]) -> RunEntry:
     """Return one run as the page shows it, as far as its manifest can be read.
 
     source: the folder of clips. clip: the run's entry in ``batch.json``.

@@ -19,23 +19,29 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.report.contents import ReportContents
-from pipeline.report.facts import RunFacts, TransitionFact
-from pipeline.report.plots import Plot, frames_plot, losses_plot, read_fits
+from pipeline.report.facts import RunFacts
+from pipeline.report.page_data import (
+    FileData,
+    FilesData,
+    HeadData,
+    InputData,
+    JumpData,
+    LaneData,
+    PlaceData,
+    PlayersData,
+    ScriptData,
+    StripData,
+    TablesData,
+)
+from pipeline.report.page_plots import MAX_LOSSES, MAX_MIXES, drawn_losses, plots_data, separated
 from pipeline.report.shots import MAX_SHOTS, shot_rows, shots_of
 from pipeline.report.tracks import Track, certainties, cutouts, link
 from pipeline.report.words import bars, counted, figures, rows, self_checks, shares
-from pipeline.run.manifest import SPACES
 from pipeline.task import RunSummary
 from pipeline.tasks import find_task, names
 from stages.media.sniff import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
-
-MOST_EXPECTED = 60.0
-"""Top of the plot of the expected PSNR, in dB."""
-
-MAX_MIXES, MAX_LOSSES = 60, 40
-"""Transitions whose curves, and fits whose losses, are drawn, at most."""
 
 MAX_JUMPS, MAX_SHEETS = 200, 50
 """Buttons that jump to a transition, and contact sheets, at most."""
@@ -101,7 +107,9 @@ def render(
     missing_input: why the input has no player of its own, as a sentence.
     """
     is_moving = any(track.video for track in contents.tracks)
-    jumps = [{"frame": item.first, "label": item.label} for item in facts.transitions]
+    jumps: list[JumpData] = [
+        {"frame": item.first, "label": item.label} for item in facts.transitions
+    ]
     return page(
         "report.html.j2",
         ("page.css", "report.css"),
@@ -113,21 +121,21 @@ def render(
         data=_script_data(facts, contents, is_moving),
         **_head(facts, is_moving),
         **_players(facts, contents, losses, is_moving, missing_input),
-        **_timeline(facts, contents),
+        **_strip(facts, contents),
         shots=shot_rows(facts, contents.shots),
-        **_plots(facts, contents, losses),
+        **plots_data(facts, contents, losses),
         **_tables(facts, contents),
         **_file_list(facts, is_moving),
     )
 
 
-def _script_data(facts: RunFacts, contents: ReportContents, is_moving: bool) -> dict[str, Any]:
+def _script_data(facts: RunFacts, contents: ReportContents, is_moving: bool) -> ScriptData:
     """Return the data for the script."""
     mixed = [item for item in facts.transitions if item.is_mixed]
     begin = facts.first
     if mixed and is_moving:
         begin = (mixed[0].first + mixed[0].last) // 2
-    tracks = [track.as_json() for track in contents.tracks]
+    tracks: list[Mapping[str, object]] = [track.as_json() for track in contents.tracks]
     return {
         "tracks": [{key: track[key] for key in TRACK_KEYS} for track in tracks],
         "timeline": contents.timeline,
@@ -139,7 +147,7 @@ def _script_data(facts: RunFacts, contents: ReportContents, is_moving: bool) -> 
     }
 
 
-def _head(facts: RunFacts, is_moving: bool) -> dict[str, Any]:
+def _head(facts: RunFacts, is_moving: bool) -> HeadData:
     """Return the title, the first lines and the largest figures."""
     names = [printable(Path(path.name)) for path in facts.input_paths]
     account = facts.report.get("account")
@@ -167,7 +175,7 @@ def _headline(facts: RunFacts) -> list[tuple[str, str]]:
     found = shares(facts.report)
     # A task that somebody added may be gone by the time its report is written again.
     if facts.task in names():
-        summary = RunSummary(len(facts.layers), len(_separated(facts)), facts.report)
+        summary = RunSummary(len(facts.layers), len(separated(facts)), facts.report)
         found += find_task(facts.task).headline(summary)
     found.append(_counted_apart(facts.layers, "layer"))
     seconds = facts.report.get("seconds")
@@ -183,26 +191,23 @@ def _counted_apart(items: Any, what: str) -> tuple[str, str]:
     return number, noun
 
 
-def _separated(facts: RunFacts) -> list[TransitionFact]:
-    return [item for item in facts.transitions if item.is_separated]
-
-
 def _players(
     facts: RunFacts,
     contents: ReportContents,
     losses: Mapping[str, Any],
     is_moving: bool,
     missing_input: str | None,
-) -> dict[str, Any]:
+) -> PlayersData:
     """Return the players and the notes below them."""
     notes = list(contents.notes)
     has_input = any(track.role == "input" for track in contents.tracks)
     if missing_input and has_input:
         notes.insert(0, missing_input)
-    separated, fits = len(_separated(facts)), len(_drawn_losses(losses))
-    if separated > MAX_MIXES:
+    mixes = len(separated(facts))
+    fits = len(drawn_losses(losses))
+    if mixes > MAX_MIXES:
         notes.append(
-            f"The mixing curves of the first {MAX_MIXES} of {separated} transitions are drawn."
+            f"The mixing curves of the first {MAX_MIXES} of {mixes} transitions are drawn."
         )
     if fits > MAX_LOSSES:
         notes.append(f"The losses of the first {MAX_LOSSES} of {fits} fits are drawn.")
@@ -242,10 +247,10 @@ def _caption(track: Track, is_moving: bool) -> str:
     return ", ".join(parts)
 
 
-def _timeline(facts: RunFacts, contents: ReportContents) -> dict[str, Any]:
+def _strip(facts: RunFacts, contents: ReportContents) -> StripData:
     """Return the strip, the scenes along the clip in two rows, and the transitions' marks."""
 
-    def place(first: int, last: int) -> dict[str, float]:
+    def place(first: int, last: int) -> PlaceData:
         """Return where a span lies, in percent of the clip."""
         return {
             "at": round(100 * (first - facts.first) / facts.count, 3),
@@ -256,7 +261,7 @@ def _timeline(facts: RunFacts, contents: ReportContents) -> dict[str, Any]:
     if len(scenes) < 2 and not facts.transitions:
         scenes = []
     # Neighbours overlap, so they alternate between two rows.
-    lanes = [
+    lanes: list[LaneData] = [
         {"name": scene.name, "row": number % 2, **place(scene.first, scene.last)}
         for number, scene in enumerate(scenes)
     ]
@@ -270,68 +275,7 @@ def _timeline(facts: RunFacts, contents: ReportContents) -> dict[str, Any]:
     }
 
 
-def _plots(facts: RunFacts, contents: ReportContents, losses: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mixing curves, the mean levels and the losses."""
-    drawn = _drawn_losses(losses)
-    if len(drawn) == 1:
-        # The losses of the only fit need no heading.
-        drawn = [("", plot) for _, plot in drawn]
-    return {
-        "mixes": [_mix(item) for item in _separated(facts)[:MAX_MIXES]],
-        "means": _means(facts, contents),
-        "losses": drawn[:MAX_LOSSES],
-    }
-
-
-def _drawn_losses(losses: Mapping[str, Any]) -> list[tuple[str, Plot]]:
-    """Return a heading and a plot for each fit that has losses."""
-    return [
-        (heading, plot)
-        for heading, curves in read_fits(losses)
-        if (plot := losses_plot(curves)) is not None
-    ]
-
-
-def _mix(transition: TransitionFact) -> dict[str, Any]:
-    """Return the mixing curve of one transition."""
-    incoming = transition.sides[1] or transition.color or "the incoming scene"
-    frames = f"frames {transition.first} to {transition.last}"
-    title = f"{transition.kind.capitalize()}, {frames}"
-    if transition.space in SPACES:
-        title += f", mixed in {SPACES[transition.space]}"
-    return {
-        "title": title,
-        "label": f"Mixing curve of the {transition.kind}, {frames}",
-        "plot": frames_plot({f"weight of {incoming}": transition.mix}, transition.first),
-        "first": transition.first,
-        "count": len(transition.mix),
-        "expected": _expected(transition),
-    }
-
-
-def _expected(transition: TransitionFact) -> Plot | None:
-    """Return how good both scenes are expected to be, if that is known."""
-    if not transition.expected_psnr:
-        return None
-    sides = zip(transition.sides, transition.expected_psnr, strict=True)
-    curves = {f"expected PSNR of {side}, dB": values for side, values in sides}
-    return frames_plot(curves, transition.first, MOST_EXPECTED)
-
-
-def _means(facts: RunFacts, contents: ReportContents) -> dict[str, Any] | None:
-    """Return the mean levels of layers over time, if there are any."""
-    if not contents.curves:
-        return None
-    curves = {f"mean of the {name}": curve for name, curve in contents.curves.items()}
-    return {
-        "title": f"The {' and '.join(contents.curves)} over time",
-        "plot": frames_plot(curves, facts.first),
-        "first": facts.first,
-        "count": max(len(curve) for curve in curves.values()),
-    }
-
-
-def _tables(facts: RunFacts, contents: ReportContents) -> dict[str, Any]:
+def _tables(facts: RunFacts, contents: ReportContents) -> TablesData:
     """Return self-checks, seconds, settings, figures and versions."""
     versions = facts.report.get("versions")
     return {
@@ -343,9 +287,9 @@ def _tables(facts: RunFacts, contents: ReportContents) -> dict[str, Any]:
     }
 
 
-def _file_list(facts: RunFacts, is_moving: bool) -> dict[str, Any]:
+def _file_list(facts: RunFacts, is_moving: bool) -> FilesData:
     """Return the run's files, its inputs and its contact sheets."""
-    files = [
+    files: list[FileData] = [
         {
             "name": layer.path,
             "href": link(layer.path),
@@ -366,7 +310,7 @@ def _file_list(facts: RunFacts, is_moving: bool) -> dict[str, Any]:
             "is_file": True,
         }
     )
-    inputs = [
+    inputs: list[InputData] = [
         {
             "name": printable(path),
             "size": f"{item.get('width')}x{item.get('height')}",

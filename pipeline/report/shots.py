@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from pipeline.report.facts import LayerFact, RunFacts, TransitionFact
 from pipeline.report.tracks import link
@@ -36,6 +36,32 @@ class ShotFact:
         if self.last < self.first:
             parts = [(self.layer.first, self.layer.last)]
         return [(first, last) for first, last in parts if first <= last]
+
+
+class ShotListRow(TypedDict):
+    """A row of the table: a shot or a transition.
+
+    first: the first frame. name: the scene's, or the transition's kind. begin, end: time codes of
+    the first and the last frame. frames: both numbers in words. count: how many there are. A cut
+    has neither ``end`` nor ``frames``.
+
+    Of a shot alone: picture: its address, if there is one. recovered: how many of its frames were
+    mixed with another scene, and which; empty for none. file, href: of its layer. is_file: whether
+    that can be downloaded as one file.
+    """
+
+    is_shot: bool
+    first: int
+    name: str
+    begin: str
+    end: str
+    frames: str
+    count: int
+    picture: NotRequired[str | None]
+    recovered: NotRequired[str]
+    file: NotRequired[str]
+    href: NotRequired[str]
+    is_file: NotRequired[bool]
 
 
 def shots_of(facts: RunFacts) -> list[ShotFact]:
@@ -70,7 +96,7 @@ def time_code(facts: RunFacts, frame: int) -> str:
     return label_of(start + frame, rate, separator)
 
 
-def shot_rows(facts: RunFacts, pictures: Mapping[str, str]) -> list[dict[str, Any]]:
+def shot_rows(facts: RunFacts, pictures: Mapping[str, str]) -> list[ShotListRow]:
     """Return the rows of the table in order of time; none where there is one shot alone.
 
     pictures: addresses of the scenes' pictures, by slug.
@@ -85,7 +111,7 @@ def shot_rows(facts: RunFacts, pictures: Mapping[str, str]) -> list[dict[str, An
     return sorted(rows, key=lambda row: (row["first"], row["is_shot"]))
 
 
-def _shot_row(shot: ShotFact, facts: RunFacts, pictures: Mapping[str, str]) -> dict[str, Any]:
+def _shot_row(shot: ShotFact, facts: RunFacts, pictures: Mapping[str, str]) -> ShotListRow:
     layer = shot.layer
     is_alone = shot.first <= shot.last
     first, last = (shot.first, shot.last) if is_alone else (layer.first, layer.last)
@@ -107,7 +133,7 @@ def _shot_row(shot: ShotFact, facts: RunFacts, pictures: Mapping[str, str]) -> d
     }
 
 
-def _transition_row(item: TransitionFact, facts: RunFacts) -> dict[str, Any]:
+def _transition_row(item: TransitionFact, facts: RunFacts) -> ShotListRow:
     return {
         "is_shot": False,
         "first": item.first,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import TypedDict
 from urllib.parse import quote
 
 from pipeline.report.facts import RunFacts
@@ -31,6 +31,60 @@ SINGLE_FRAME_SECONDS = 0.04
 
 Span = tuple[int, int]
 """First and last frame, as the input counts them, both inclusive."""
+
+
+class TrackData(TypedDict):
+    """A :class:`Track` for the page and for ``data.json``.
+
+    step: seconds between its frames; ``None`` where they are not even, and ``times`` says when each
+    is shown. ``times`` is empty where they are even.
+    """
+
+    name: str
+    role: str
+    slug: str
+    spans: list[Span]
+    size: tuple[int, int]
+    video: str | None
+    pictures: list[tuple[Span, str]]
+    step: float | None
+    times: list[float]
+    preview: bool
+    transparent: bool
+    still: str | None
+    sound: bool
+
+
+class FrameTimes(TypedDict):
+    """When each frame of a run is shown, in seconds from the first one.
+
+    first: the first frame. count: how many there are. step: seconds between them; ``None`` where
+    they are not even, and ``times`` says when each is shown.
+    """
+
+    first: int
+    count: int
+    step: float | None
+    times: list[float]
+
+
+class CutoutData(TypedDict):
+    """A foreground that the page can lay on a colour.
+
+    foreground, matte: places among the tracks. The matte is ``None`` where the foreground's
+    pictures have alpha themselves. board: whether its player shows it on a checkerboard.
+    """
+
+    foreground: int
+    matte: int | None
+    board: bool
+
+
+class CertaintyData(TypedDict):
+    """A layer, and the grey layer that says how sure each of its pixels is: places of tracks."""
+
+    layer: int
+    certainty: int
 
 
 @dataclass
@@ -74,7 +128,7 @@ class Track:
         """How many frames it has."""
         return sum(last - first + 1 for first, last in self.spans)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> TrackData:
         """Return the track for ``data.json`` and the page; even times become one ``step``."""
         steps = {
             round(later - earlier, 5)
@@ -101,14 +155,9 @@ class Track:
         }
 
 
-def cutouts(tracks: Sequence[Track]) -> list[dict[str, Any]]:
-    """Return what the page needs to lay foregrounds on a colour.
-
-    Each entry has the places in ``tracks`` of a foreground and of its matte (``None`` where the
-    foreground's pictures have alpha themselves), and whether the foreground's player shows it on a
-    checkerboard.
-    """
-    found = []
+def cutouts(tracks: Sequence[Track]) -> list[CutoutData]:
+    """Return the foregrounds that the page can lay on a colour."""
+    found: list[CutoutData] = []
     for place, track in enumerate(tracks):
         if track.role != "foreground":
             continue
@@ -187,12 +236,8 @@ def within(spans: Sequence[Span], first: int, last: int) -> list[Span]:
     ]
 
 
-def certainties(tracks: Sequence[Track]) -> list[dict[str, int]]:
-    """Return what the page needs to show where a layer is uncertain.
-
-    Each entry has the places in ``tracks`` of a layer and of the grey layer that says how sure each
-    of its pixels is.
-    """
+def certainties(tracks: Sequence[Track]) -> list[CertaintyData]:
+    """Return the layers of which another layer says how sure their pixels are."""
     places = {track.name: place for place, track in enumerate(tracks)}
     return [
         {"layer": place, "certainty": places[confidence_name(name)]}

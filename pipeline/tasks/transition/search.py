@@ -68,15 +68,14 @@ def search(
     if settings.shots is not None:
         return listed(clip, settings.shots, step)
     checkpoints = checkpoints or NoCheckpoints()
-    first_read, times, state = 0, [], None
-    if (saved := checkpoints.newest("search", FrameIndex, TransitionEvent, PlainFrame)) is not None:
-        first_read, times, state, clip.frame_index = saved
-    size = search_size(clip.info.width, clip.info.height)
-    small = clip.blocks(first_read + len(times), size=size)
-    blocks = with_progress(small, clip.info.frames, step, times.extend)
+    saved = _saved_search(clip, checkpoints)
+    times = [] if saved is None else saved.times
+    blocks = _small_blocks(clip, 0 if saved is None else saved.first + len(times), step, times)
     head = next(blocks, None)
-    blocks = takewhile(lambda block: not enough(), blocks)
-    offset = first_read if saved or not head else head.first
+    rest = takewhile(lambda block: not enough(), blocks)
+    offset = head.first if head else 0
+    if saved is not None:
+        offset = saved.first
     given = [frames_of(span, clip.info) for span in settings.transition]
     spans = _spans_from(offset, given)
 
@@ -87,13 +86,13 @@ def search(
             searched = times[: state["first"] + len(state["frames"])]
             checkpoints.save_if_due("search", (offset, searched, state, clip.frame_index))
 
-    # The search counts the frames that it gets from 0.
-    renumbered = (
-        Frames(block.pixels, block.times, block.first - offset)
-        for block in chain([head] if head else [], blocks)
-    )
     try:
-        found = find(renumbered, overrides=spans, state=state, on_block=save_state)
+        found = find(
+            _counted_from(offset, chain([head] if head else [], rest)),
+            overrides=spans,
+            state=None if saved is None else saved.state,
+            on_block=save_state,
+        )
     except UsageError as error:
         raise _error_about_transition(error, offset) from error
     analysis = shifted(found, offset) if offset else found
@@ -101,6 +100,44 @@ def search(
     if known_times := clip.frame_index.times:
         check_times(settings.transition, clip.info, known_times)
     return SearchResult(analysis, offset, times, clip.frame_index)
+
+
+@dataclass(frozen=True)
+class SavedSearch:
+    """What an interrupted search had found.
+
+    first: number of the first frame that it read. times: of the frames that it searched, in
+    seconds. state: of the search itself, see :func:`stages.find.search.find`.
+    """
+
+    first: int
+    times: list[Fraction]
+    state: dict[str, Any]
+
+
+def _saved_search(clip: Clip, checkpoints: CheckpointStore) -> SavedSearch | None:
+    """Return an interrupted search, and give ``clip`` the frame index that it had."""
+    saved = checkpoints.newest("search", FrameIndex, TransitionEvent, PlainFrame)
+    if saved is None:
+        return None
+    first, times, state, clip.frame_index = saved
+    return SavedSearch(first, times, state)
+
+
+def _small_blocks(clip: Clip, first: int, step: Step, times: list[Fraction]) -> Iterator[Frames]:
+    """Yield the clip's frames from ``first`` on, at the size of the search.
+
+    step: gets the progress. times: the frames' times are added to it.
+    """
+    size = search_size(clip.info.width, clip.info.height)
+    blocks = clip.blocks(first, size=size)
+    return with_progress(blocks, clip.info.frames, step, times.extend)
+
+
+def _counted_from(offset: int, blocks: Iterable[Frames]) -> Iterator[Frames]:
+    """Yield blocks whose frames are counted from ``offset``, as the search counts them."""
+    for block in blocks:
+        yield Frames(block.pixels, block.times, block.first - offset)
 
 
 def _error_about_transition(error: UsageError, offset: int) -> UsageError:
