@@ -157,7 +157,7 @@ def drawn(kind: str, mask: Mask, random: np.random.Generator) -> tuple[Mask, Mas
 
 
 def depth(mask: Mask) -> NDArray[np.float32]:
-    """Return each pixel's distance to the outside, where the picture's border is outside too."""
+    """Return each pixel's distance to the outside, which begins at the picture's outer edge."""
     padded = np.pad(mask.astype(np.uint8), 1)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1], np.float32)
 

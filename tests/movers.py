@@ -262,7 +262,7 @@ def _cutouts(
 ) -> tuple[list[Stack], list[NDArray[np.uint8]]]:
     """Return pictures and masks of :data:`COUNT` consecutive frames of a clip.
 
-    Of several drawn stretches, the one is taken whose masks touch the picture's border least.
+    Of several drawn stretches, the one is taken whose masks touch the picture's outer edge least.
     """
     paths = sorted((footage.clips / source / "frames").iterdir())
     best: tuple[int, int] | None = None

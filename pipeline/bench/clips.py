@@ -31,7 +31,7 @@ RATE = Fraction(25)
 """Frames a second."""
 
 MARGIN = 0.15
-"""Border around what the camera sees at rest, as a part of the width."""
+"""Margin around what the camera sees at rest, as a part of the width."""
 
 SWAY = 0.08
 """Amplitude of the camera's motion, as a part of the width."""

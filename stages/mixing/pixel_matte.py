@@ -207,7 +207,7 @@ def _rising(top: Tensor, bottom: Tensor) -> Tensor:
 
 
 def mean_of(picture: Tensor, radii: tuple[int, int]) -> Tensor:
-    """Return the mean around each pixel of ``(n, 1, H, W)``, with the border repeated outwards."""
+    """Return the mean around each pixel of ``(n, 1, H, W)``; outer pixels go on outside."""
     down, across = radii
     if not (down or across):
         return picture

@@ -50,9 +50,9 @@ class _SmoothedTotalVariation(torch.autograd.Function):
         (slope,) = ctx.saved_tensors
         slope = slope * (above[0] / ctx.count)
         # The adjoint of a difference: what is added to one value is subtracted from the one before.
-        border = torch.zeros_like(slope.narrow(ctx.dim, 0, 1))
+        zero = torch.zeros_like(slope.narrow(ctx.dim, 0, 1))
         for _ in range(ctx.order):
-            slope = torch.cat([border, slope, border], ctx.dim).diff(1, ctx.dim).neg_()
+            slope = torch.cat([zero, slope, zero], ctx.dim).diff(1, ctx.dim).neg_()
         return slope, None, None
 
 

@@ -18,7 +18,7 @@ LEAST_DISTANCE = 1e-3
 def blur_loss(picture: Tensor) -> Tensor:
     """Return ``mean((x - blur(x))²)`` of the grey picture: how rough it is.
 
-    The blur is a box of 5x5 pixels. Pixels at the border, whose box leaves the picture, do not
+    The blur is a box of 5x5 pixels. Pixels at the outer edge, whose box leaves the picture, do not
     count. A picture that is smaller than the box gets a smaller one.
 
     picture: ``(B, C, H, W)``; grey is the mean of its channels.

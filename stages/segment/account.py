@@ -79,8 +79,8 @@ def guess_notes(matte: Tensor, context: SeparationContext) -> tuple[Note, ...]:
         return ()
     text = (
         "nothing moves and nothing is marked in {frames}, so the foreground is a guess: it is what "
-        "stands out from the picture's border. Look at the matte; to say what the foreground is, "
-        "give a box, points or a mask as {hint}"
+        "stands out from the picture's outer edge. Look at the matte; to say what the foreground "
+        "is, give a box, points or a mask as {hint}"
     )
     part = (matte > 0.5).float().mean((1, 2, 3))
     return notes_where(text, (part >= EMPTY) & (part <= FULL))

@@ -23,12 +23,12 @@ At 4, parallax of near things looks like a foreground.
 ENLARGED = 2  # factor by which frames are enlarged before the flow is computed
 ENLARGED_FRAMES = 12  # most first frames of pairs that are enlarged at once, to bound memory
 
-BORDER = 0.15
+OUTER_REACH = 0.15
 """Part of the side over which a pixel's weight in the camera's motion falls to a third.
 
-The border counts most, because the foreground is mostly in the middle.
+The picture's outer edge counts most, because the foreground is mostly in the middle.
 """
-INSIDE = 0.1  # weight in the middle of the picture, relative to 1 more at its border
+INSIDE = 0.1  # weight in the middle of the picture, relative to 1 more at its outer edge
 POINTS = 1600  # flow vectors that a homography is fitted to
 ROUNDS = 30  # rounds of re-weighting these vectors
 ROUGH = 0.1  # tolerated error of a flow as a part of its length, in addition to one pixel
@@ -249,7 +249,7 @@ def camera_flow(flow: Tensor) -> Tensor:
 
 
 def fit_homographies(flow: Tensor) -> Tensor:
-    """Fit a homography to each of the flows ``(n, 2, h, w)``; the border counts most.
+    """Fit a homography to each of the flows ``(n, 2, h, w)``; the outer edge counts most.
 
     Coordinates are in halves of the width from the centre. Re-weighted least squares uses Geman and
     McClure's weight ``1 / (1 + (e / s)²)²`` of the error e, in pixels. The scale s falls from one
@@ -264,7 +264,7 @@ def fit_homographies(flow: Tensor) -> Tensor:
     x, y = x[::stride, ::stride].flatten(), y[::stride, ::stride].flatten()
     moved = flow[:, :, ::stride, ::stride].flatten(2).double().cpu() * (2 / width)
     to_x, to_y = x + moved[:, 0], y + moved[:, 1]
-    by_place = border_weight((height, width))[::stride, ::stride].flatten()
+    by_place = outer_weight((height, width))[::stride, ::stride].flatten()
     design = _homography_equations(x, y, to_x, to_y)
     offset = torch.cat([to_x, to_y], 1) - design @ IDENTITY
     weight = by_place.expand_as(to_x)
@@ -335,8 +335,8 @@ def places(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return x * (2 / size[1]), y * (2 / size[1])
 
 
-def border_distance(size: tuple[int, int]) -> Tensor:
-    """Return every pixel's distance to the border in parts of the sides, ``(H, W)``, 0 to 0.5."""
+def outer_distance(size: tuple[int, int]) -> Tensor:
+    """Return each pixel's distance to the outer edge in parts of a side, ``(H, W)``, 0 to 0.5."""
     sides: Sequence[Tensor] = [
         torch.minimum(torch.arange(side) + 0.5, side - 0.5 - torch.arange(side)) / side
         for side in size
@@ -344,6 +344,6 @@ def border_distance(size: tuple[int, int]) -> Tensor:
     return torch.minimum(sides[0][:, None], sides[1][None])
 
 
-def border_weight(size: tuple[int, int]) -> Tensor:
+def outer_weight(size: tuple[int, int]) -> Tensor:
     """Return the weight of every pixel for the camera's motion, ``(H, W)``, float64."""
-    return (torch.exp(-border_distance(size) / BORDER) + INSIDE).double()
+    return (torch.exp(-outer_distance(size) / OUTER_REACH) + INSIDE).double()

@@ -1,4 +1,4 @@
-"""Guess the foreground of a picture without hints, by its contrast to the border and its place.
+"""Guess the foreground of a picture without hints, by its contrast to the outer edge and its place.
 
 Log-odds are ``(T, h, w)``, at most :data:`stages.segment.log_odds.MOST_ODDS` from zero.
 """
@@ -16,11 +16,11 @@ from stages.segment.motion import places
 # The constants below were chosen on the development footage.
 PLACE_SPREAD = 0.45  # spread of a foreground's expected place around the middle, in half widths
 MOST_BY_PLACE = 1.0  # most log-odds by place
-STRIP = 0.06  # part of the side along the picture's border whose colours are the background's
+STRIP = 0.06  # part of the side along the picture's outer edge whose colours are the background's
 
 
 def odds_by_contrast(pictures: Tensor) -> Tensor:
-    """Return log-odds ``(T, h, w)`` by contrast to the border and nearness to the middle.
+    """Return log-odds ``(T, h, w)`` by contrast to the outer edge and nearness to the middle.
 
     Contrast is the mean Mahalanobis distance to the colours of the picture's four sides, without
     the smallest one, because the foreground may touch a side.

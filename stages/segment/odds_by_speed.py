@@ -14,10 +14,10 @@ from stages.segment.log_odds import odds_above, otsu, running_median
 LEVELING = 0.7
 """Power of speeds before they are thresholded, so that a fast limb does not hide a slow body."""
 STRIP = 0.05
-"""Part of the side along the picture's border whose motion is taken for the background's."""
+"""Part of the side along the picture's outer edge whose motion is taken for the background's."""
 STRIP_QUANTILE = 0.9  # of the speeds in a strip, which counts as the strip's speed
-ABOVE_BORDER = 1.2  # least ratio of a foreground's speed to the border's
-MOST_RAISED = 2.0  # most factor by which the border's motion raises Otsu's threshold
+ABOVE_OUTER = 1.2  # least ratio of a foreground's speed to that of the outer edge
+MOST_RAISED = 2.0  # most factor by which the outer edge's motion raises Otsu's threshold
 SLOWEST = 1e-3  # least speed of a foreground, in widths a frame
 LEAST_SHOWN = 0.1  # least shown motion that is evidence, in [0, 1]
 SHOWN_STEEPNESS = 1.5  # log-odds for each factor of e by which more motion is shown
@@ -27,7 +27,7 @@ FAST = 0.01  # speed in widths a frame above which motion needs no such evidence
 def odds_by_speed(speed: Tensor, least: float | None = None) -> tuple[Tensor, Tensor]:
     """Return the log-odds ``(T, h, w)`` of speeds, and the threshold of each frame, ``(T,)``.
 
-    The threshold is Otsu's. It rises if the picture's border moves too, as water and leaves do.
+    The threshold is Otsu's. It rises if the picture's outer edge moves too, as water and leaves do.
 
     speed: ``(T, h, w)`` in pixels a frame. least: lowest threshold; by default :data:`SLOWEST`.
     """
@@ -41,8 +41,8 @@ def odds_by_speed(speed: Tensor, least: float | None = None) -> tuple[Tensor, Te
             for side in (frame[:rows], frame[-rows:], frame[:, :columns], frame[:, -columns:])
         )
         # The middle two sides, because the foreground may touch one.
-        border = ABOVE_BORDER * (sides[1] + sides[2]) / 2
-        found.append(min(max(parted, border), MOST_RAISED * parted))
+        outer = ABOVE_OUTER * (sides[1] + sides[2]) / 2
+        found.append(min(max(parted, outer), MOST_RAISED * parted))
     threshold = running_median(torch.tensor(found), 3).clamp_min(least).to(speed)
     return odds_above(speed / threshold.view(-1, 1, 1)), threshold
 

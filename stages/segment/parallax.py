@@ -19,7 +19,7 @@ from torch import Tensor
 from stages.motion.flow import box, length, lookup, warp
 from stages.optim.statistics import weighted_quantile
 from stages.segment.background import dilate
-from stages.segment.motion import WindowMotion, border_weight, camera_flow
+from stages.segment.motion import WindowMotion, camera_flow, outer_weight
 
 REACH = 6  # frames to each side over which a pixel is followed
 KEPT = 0.75  # part of the trajectories' weight that counts as the rigid scene
@@ -91,7 +91,7 @@ def _distance(moved: Tensor, trust: Tensor) -> Tensor:
     """
     size = (moved.shape[-2], moved.shape[-1])
     rest = (moved - camera_flow(moved)).double().flatten(0, 1).flatten(1).T
-    weight = border_weight(size).flatten() * trust.mean((0, 1)).flatten().double().clamp_min(
+    weight = outer_weight(size).flatten() * trust.mean((0, 1)).flatten().double().clamp_min(
         LEAST_TRUST
     )
     covariance = scene_covariance(rest[::EVERY], weight[::EVERY])
@@ -133,7 +133,7 @@ def outline_jumps(motion: WindowMotion, matte: Tensor) -> Tensor:
     """Return how much the motion changes along a matte's outline in each frame, ``(T,)`` in [0, 1].
 
     Motion jumps at an object's outline, but not at that of a piece of receding ground. The part of
-    the outline that the picture's border cuts off counts as 0; so does a frame without a matte.
+    the outline that the picture's outer edge cuts off counts as 0; so does a frame without a matte.
 
     matte: ``(T, h, w)`` of bool.
     """

@@ -64,7 +64,7 @@ def divided(
 
 
 def _enlarged(labels: Tensor, numbers: tuple[int, ...], matte: Tensor) -> Tensor:
-    """Return ``labels`` ``(T, h, w)`` at the size of ``matte``, with smooth borders between things.
+    """Return ``labels`` ``(T, h, w)`` at the size of ``matte``; outlines between things are smooth.
 
     The result is ``(T, 1, H, W)``.
     """

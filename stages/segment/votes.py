@@ -17,7 +17,7 @@ from torch import Tensor
 from stages.segment.guided_filter import guided_filter
 from stages.segment.lab import spread_colors
 from stages.segment.log_odds import MOST_ODDS, running_median
-from stages.segment.motion import WindowMotion, border_distance
+from stages.segment.motion import WindowMotion, outer_distance
 from stages.segment.trajectory_labels import joined_along
 
 VOTE_PIXELS = 212 * 120
@@ -29,8 +29,8 @@ MOST_BY_VOTES = 4.0  # most log-odds by votes
 COLOR_SHARE = 0.7  # weight of the votes by colour; the motion's own log-odds have 1
 MOTION_SHARE = 0.5  # weight of the votes by motion
 RARE = 0.02  # votes added for both sides, so that a few votes decide nothing
-BORDER = 12.0  # votes for the background by a pixel at the border; a sure pixel has 1
-BORDER_REACH = 0.03  # part of the side over which that weight falls to a third
+OUTER_VOTES = 12.0  # votes for the background by a pixel at the outer edge; a sure pixel has 1
+OUTER_REACH = 0.03  # part of the side over which that weight falls to a third
 SPREAD = 1.5  # sizes of the foreground over which places are distinguished
 LEAST_AREA = 0.003  # smallest area of a foreground, as a part of the picture
 BIAS = -0.1  # log-odds added in each turn, because background is more likely
@@ -53,7 +53,7 @@ def vote(
     slow: Tensor,
     *,
     turns: int = TURNS,
-    border: float = BORDER,
+    outer_votes: float = OUTER_VOTES,
 ) -> Tensor:
     """Return the foreground's log-odds ``(T, h, w)`` after some turns of votes.
 
@@ -61,16 +61,16 @@ def vote(
     odds: log-odds to begin with, ``(T, h, w)`` in [-3, 3]; zero means unknown.
     motion: of frames of this size; ``None`` for a picture.
     slow: ``(T,)``, the speed in pixels a frame up to which a pixel counts as slow.
-    border: the weight of the prior that the picture's border is background.
+    outer_votes: the weight of the prior that the picture's outer edge is background.
     """
     count, _, height, width = frames.shape
     matte, trust = torch.sigmoid(odds), (odds.abs() - 0.5).clamp_min(0) / (MOST_ODDS - 0.5)
     colors = spread_colors(frames)
-    edge = border * torch.exp(-border_distance((height, width)) / BORDER_REACH).to(frames)
+    outer = outer_votes * torch.exp(-outer_distance((height, width)) / OUTER_REACH).to(frames)
     found = odds
     for _ in range(turns):
         place = _places(matte)
-        sides = (trust * matte).flatten(), ((trust + edge) * (1 - matte)).flatten()
+        sides = (trust * matte).flatten(), ((trust + outer) * (1 - matte)).flatten()
         bins = [COLOR_BINS] * 3 + [PLACE_BINS] * 2
         found = odds + COLOR_SHARE * _odds(colors + place, bins, *sides).view_as(odds) + BIAS
         if motion is not None:

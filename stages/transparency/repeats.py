@@ -158,7 +158,7 @@ def separate_textures(picture: Tensor, textures: TwoTextures) -> tuple[Tensor, T
 def contrast(picture: Tensor) -> Tensor:
     """Return a picture ``(3, H, W)`` without its coarse light.
 
-    A quadratic surface is taken off first: next to the border, the blur would leave some of it.
+    A quadratic surface is taken off first: next to the outer edge, the blur would leave some of it.
     """
     height, width = picture.shape[-2:]
     y, x = torch.meshgrid(

@@ -44,7 +44,7 @@ def sharp_layer(light: Tensor) -> Tensor:
     the same places in all channels.
     """
     height, width = light.shape[-2:]
-    # Mirrored, so that the Fourier transform meets no edge at the border.
+    # Mirrored, so that the Fourier transform meets no jump at the outer edge.
     mirrored = torch.cat([light, light.flip(-1)], -1)
     mirrored = torch.cat([mirrored, mirrored.flip(-2)], -2).double()
     rows, columns = mirrored.shape[-2:]

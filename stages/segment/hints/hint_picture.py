@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stages.hint_regions import HintRegion
 from stages.segment.log_odds import MOST_ODDS
-from stages.segment.motion import border_distance
+from stages.segment.motion import outer_distance
 
 # What is drawn is an area or strokes. An area lies around the thing, and strokes lie inside of it.
 LEAST_AREA_SIDE = 0.1  # shorter side of an area's bounding box, in the picture's shorter sides
@@ -59,7 +59,7 @@ def _odds_by_drawing(drawn: Tensor, size: tuple[int, int]) -> Tensor:
         return torch.where(drawn, MOST_ODDS, torch.where(near, 0.0, -MOST_ODDS))
     odds = torch.where(near, BESIDE_AREA, -MOST_ODDS)
     # The middle of an area is likely foreground; at its edge, the drawing is not exact.
-    depth = border_distance((height, width)).float()
+    depth = outer_distance((height, width)).float()
     in_area = (AREA_SLOPE * depth + AREA_EDGE).clamp(max=MOST_IN_AREA)
     box = slice(top, bottom), slice(left, right)
     odds[box] = torch.where(drawn[box], in_area, odds[box])

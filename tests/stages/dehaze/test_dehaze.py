@@ -14,7 +14,6 @@ from torch import Tensor
 from stages.context import FORCED, FitSettings, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
 from stages.dehaze.field import find_field
-from stages.dehaze.field_by_sky import evenness, reached
 from stages.dehaze.floors import find_floors
 from stages.dehaze.layers import _at_full_size, separate, settle, settled, survey
 from stages.dehaze.model import (
@@ -205,18 +204,6 @@ def test_a_field_is_smooth_and_one_color_is_left_alone() -> None:
     wide = spread(field, SIZE)
     assert wide.shape == (1, 3, *SIZE) and float(wide.min()) > 0.55 and float(wide.max()) < 0.95
     assert float(wide.diff(dim=-1).abs().max()) < 0.01
-
-
-def test_even_places_have_no_texture_and_are_reached_from_seeds() -> None:
-    picture = scene()
-    picture[..., :30, :] = uneven("across")[..., :30, :]
-    even = evenness(picture)
-    assert float(even[..., 4:24, 4:-4].min()) > 0.6 and float(even[..., 40:, :].mean()) < 0.2
-    open_ = torch.zeros(1, 1, 12, 12, dtype=torch.bool)
-    open_[..., 2:5, :5] = open_[..., 8:, 8:] = True
-    seeds = torch.zeros_like(open_)
-    seeds[..., 3, 0] = seeds[..., 0, 0] = True
-    assert torch.equal(reached(open_, seeds).nonzero(), (open_ & (torch.arange(12) < 6)).nonzero())
 
 
 def test_a_clip_has_one_field() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from clips import drifting
 
+from stages.dehaze.field_by_sky import evenness, reached
 from stages.dehaze.floors import quantile_or_zero
 from stages.dehaze.layers import power
 from stages.dehaze.model import least_transmission, local_max, local_mean
@@ -59,3 +61,15 @@ def test_weighted_quantiles_by_hand(part: float, expected: float) -> None:
     values, weights = torch.tensor([4.0, 1.0, 2.0, 3.0]), torch.tensor([2.0, 1.0, 4.0, 0.0])
     assert quantile_or_zero(values, weights, part) == expected
     assert quantile_or_zero(values, torch.zeros(4), part) == 0
+
+
+def test_even_places_have_no_texture_and_are_reached_from_seeds() -> None:
+    picture = ((drifting(3, 1, (0.0, 0.0), SIZE) - 0.5) * 2 + 0.4).clamp(0, 1)
+    picture[..., :30, :] = 0.9 - 0.135 * torch.linspace(0, 1, SIZE[1])
+    even = evenness(picture)
+    assert float(even[..., 4:24, 4:-4].min()) > 0.6 and float(even[..., 40:, :].mean()) < 0.2
+    open_ = torch.zeros(1, 1, 12, 12, dtype=torch.bool)
+    open_[..., 2:5, :5] = open_[..., 8:, 8:] = True
+    seeds = torch.zeros_like(open_)
+    seeds[..., 3, 0] = seeds[..., 0, 0] = True
+    assert torch.equal(reached(open_, seeds).nonzero(), (open_ & (torch.arange(12) < 6)).nonzero())
