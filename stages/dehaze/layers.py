@@ -135,12 +135,8 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
     if facts.airlight is None:
         return _each(frames, context)
     seconds: dict[str, float] = defaultdict(float)
-    published = context.settings.preset == "paper"
-    sure = facts.sure
-    forced = sure == 0 and context.should_separate(sure, 0.0)
-    if forced:
-        sure = 1.0
-    taken = power(sure, context.strength)
+    is_forced = facts.sure == 0 and context.should_separate(facts.sure, 0.0)
+    taken = power(1.0 if is_forced else facts.sure, context.strength)
     if taken == 0:
         return _untouched(frames, facts.airlight, found=facts.sure > 0)
     size = (frames.shape[-2], frames.shape[-1])
@@ -148,14 +144,8 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
     figures: dict[str, float] = {}
     with clocked(seconds, "transmission"):
         small, veil, turns = _transmission(frames, facts, context, figures)
-    transmission, clear = torch.empty_like(frames[:, :1]), torch.empty_like(frames)
     with clocked(seconds, "finish"):
-        # One frame at a time: the coefficients of the filter are four pictures at full size.
-        for index in range(len(frames)):
-            context.progress(0.5 + 0.5 * index / len(frames), "full size")
-            one = slice(index, index + 1)
-            fine = _at_full_size(small[one], veil[one], frames[one], published=published)
-            transmission[one], clear[one] = settled(frames[one], fine**taken, airlight)
+        transmission, clear = _finished(frames, small, veil, airlight, taken, context)
     layers = {
         "clear": clear,
         "transmission": transmission,
@@ -170,13 +160,37 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         **figures,
     }
     notes: tuple[Note, ...] = ()
-    if forced:
+    if is_forced:
         notes = (Note(FORCED, tuple(range(len(frames)))),)
-    if published:
+    if context.settings.preset == "paper":
         notes = shortened_notes(
             int(figures["fit_steps"]), int(figures["whole_fit_steps"]), len(frames)
         )
     return Separation(layers, frozenset({"airlight"}), report, dict(seconds), notes=notes)
+
+
+def _finished(
+    frames: Tensor,
+    small: Tensor,
+    veil: Tensor,
+    airlight: Tensor,
+    taken: float,
+    context: SeparationContext,
+) -> tuple[Tensor, Tensor]:
+    """Return transmission ``(T, 1, H, W)`` and clear layer ``(T, 3, H, W)`` at full size.
+
+    frames: at full size. small, veil: frames and transmission at the working size. airlight: as
+    :func:`stages.dehaze.model.spread` returns it. taken: from :func:`power`.
+    """
+    published = context.settings.preset == "paper"
+    transmission, clear = torch.empty_like(frames[:, :1]), torch.empty_like(frames)
+    # One frame at a time: the coefficients of the filter are four pictures at full size.
+    for index in range(len(frames)):
+        context.progress(0.5 + 0.5 * index / len(frames), "full size")
+        one = slice(index, index + 1)
+        fine = _at_full_size(small[one], veil[one], frames[one], published=published)
+        transmission[one], clear[one] = settled(frames[one], fine**taken, airlight)
+    return transmission, clear
 
 
 def _at_full_size(small: Tensor, veil: Tensor, frame: Tensor, *, published: bool) -> Tensor:
