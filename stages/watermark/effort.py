@@ -12,7 +12,7 @@ from torch import Tensor
 from stages.context import SeparationContext
 from stages.optim.budget import EXTRAPOLATED
 from stages.watermark.fit import continuity
-from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED
+from stages.watermark.search import CUTS_TO_COMPARE, HYPOTHESES, ROUNDS, SETTLED
 
 SEARCHED = 6  # most pictures that the search reads
 FITTED_PART = 0.5
@@ -40,7 +40,8 @@ class Effort:
     @property
     def work(self) -> float:
         """Return the work in units of one fit step on one pixel."""
-        tries = len(HYPOTHESES) + 2 * SETTLED * ROUNDS
+        compared = CUTS_TO_COMPARE if self.pictures == 1 else 0
+        tries = len(HYPOTHESES) + 2 * SETTLED * (ROUNDS + compared)
         # A single picture is searched a second time, for further colours.
         often = 2 if self.pictures == 1 else 1
         search = (

@@ -22,6 +22,7 @@ from stages.watermark.alone import separate_coupled, separate_published
 from stages.watermark.compression import jpeg_quality, without_rounding
 from stages.watermark.effort import EFFORTS, SEARCHED, Effort, choose_effort
 from stages.watermark.fill import fill
+from stages.watermark.find import Mark
 from stages.watermark.fit import OPAQUE
 from stages.watermark.known import locate_known
 from stages.watermark.locate import locate_mark
@@ -192,7 +193,10 @@ def survey_unknown(
     matte, color = torch.zeros(1, *size), torch.zeros(3, *size)
     matte[(slice(None), *area)], color[(slice(None), *area)] = mark.matte, mark.color
     matte, color = (extend_to_rim(layer, box) for layer in (matte, color))
-    matte = torch.where(matte < FAINT, torch.zeros(()), matte)
+    # A matte that was fitted at a smaller size reaches beyond the box once it is enlarged.
+    matte = torch.where((matte < FAINT) | ~box, torch.zeros(()), matte)
+    if context.hint is not None and not context.force and is_chance(mark, matte[0] > 0, box):
+        return facts
     # On an opaque mark's soft outline, fill the picture rather than amplify it more than twice.
     lost = matte[0] > 0.5 if mark.opacity > OPAQUE else torch.zeros(size, dtype=torch.bool)
     return replace(
@@ -335,6 +339,17 @@ def mark_notes(
     elif count == 1:
         text = NOTHING_IN_PICTURE
     return (Note(text, tuple(range(count))),)
+
+
+def is_chance(mark: Mark, place: Tensor, box: Tensor) -> bool:
+    """Return whether ``mark`` looks like a thing of the scene in a box that holds no mark.
+
+    Such a thing explains little of its own outline. It also spans only a part of the box, which a
+    user draws around the whole mark.
+
+    place: the pixels of the mark, ``(H, W)``, boolean. box: where the mark may be, ``(H, W)``.
+    """
+    return not bool(place.any()) or (mark.doubtful and spanned_part(place, box) < LEAST_SPAN)
 
 
 def spanned_part(place: Tensor, box: Tensor) -> float:

@@ -20,13 +20,17 @@ from marked_pictures import (
     scenes,
 )
 
+from stages.watermark import layers
 from stages.watermark.effort import EFFORTS
+from stages.watermark.find import Mark
 from stages.watermark.layers import (
     LEAST_SPAN,
     WatermarkSurvey,
+    is_chance,
     mark_notes,
     separate,
     spanned_part,
+    survey,
 )
 from stages.watermark.pictures import independent, motion_weight
 
@@ -163,3 +167,26 @@ def test_a_warning_says_that_a_part_of_the_mark_may_remain() -> None:
     assert LEAST_SPAN > 26 / 80
     assert "part of the mark may remain" in mark_notes(matte, box, 1, context)[0].text
     assert mark_notes(matte, box, 1, make_context()) == ()
+
+
+@pytest.mark.parametrize("doubtful", [True, False])
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_a_doubtful_part_of_the_box_is_no_mark(doubtful: bool, part: float) -> None:
+    box, place = torch.zeros(SIZE, dtype=torch.bool), torch.zeros(SIZE, dtype=torch.bool)
+    box[10:60, 10:90] = True
+    place[10:60, 10 : 10 + round(part * 80)] = True
+    mark = Mark(0.5 * place.float()[None], torch.zeros(3, *SIZE), 0.5, 1.0, doubtful=doubtful)
+    assert is_chance(mark, place, box) == (doubtful and part < LEAST_SPAN)
+
+
+def test_nothing_outside_of_the_box_changes_when_a_matte_is_enlarged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clean, shape = scene(), letters()
+    frames, hint = marked(clean, shape, 0.5, WHITE), box_around(shape)
+    area = (slice(0, SIZE[0]), slice(0, SIZE[1]))
+    wide = torch.full((1, *SIZE), 0.5)
+    found = Mark(wide, wide * torch.ones(3, 1, 1), 0.5, 1.0)
+    monkeypatch.setattr(layers, "locate_mark", lambda *_: (found, area))
+    facts = survey(frames, make_context(hint))
+    assert torch.equal(facts.matte[0] > 0, hint[0, 0] > 0.5)

@@ -28,7 +28,9 @@ from stages.watermark.search import (
     SHARED_GAIN,
     UNDECIDED,
     find_mark,
+    gain_per_pixel,
     is_clear,
+    is_common,
     law_agreement,
     mark_at,
     outline_length,
@@ -36,6 +38,7 @@ from stages.watermark.search import (
     screened_mark,
     shared_gain,
     strict_length,
+    strictly_cut,
 )
 from stages.watermark.soft import soft_outline
 from stages.watermark.texture import whitening
@@ -204,3 +207,29 @@ def test_a_mark_is_fitted_where_it_is_alone() -> None:
 
 def test_a_short_budget_does_not_shrink_a_small_picture() -> None:
     assert all(effort.fit_pixels >= 400 * 400 for effort in (*EFFORTS.values(), LEAST_EFFORT))
+
+
+def test_cutting_a_known_mark_strictly_leaves_what_gains_little() -> None:
+    shape = (letters() > 0.5).float()
+    frames, everywhere = marked(grass(), shape, 0.5, WHITE), torch.ones(SIZE)
+    chosen = shape[0] > 0
+    chosen[:, 4:14, 4:90] = True  # a part of the scene
+    found = Mark(0.5 * chosen.float(), 0.5 * chosen.float().expand(3, -1, -1), 0.5, 0.0)
+    once, twice = (
+        strictly_cut(frames, everywhere, everywhere, found, 40, cuts=cuts) for cuts in (1, 2)
+    )
+    assert int((twice.matte[0, 4:14] > 0).sum()) < 20
+    assert int(((twice.matte > 0) ^ (shape[0] > 0)).sum()) < 60
+    assert outline_length(twice) <= outline_length(once)
+    assert gain_per_pixel(twice) > LENGTH
+
+
+def test_white_and_black_are_common_colors() -> None:
+    marks = [mark_of_hue(hue) for hue in (WHITE, (0.0, 0.0, 0.0), (1.0, 1.0, 0.9))]
+    assert [is_common(mark) for mark in marks] == [True, True, False]
+
+
+def mark_of_hue(hue: tuple[float, float, float]) -> Mark:
+    """Return a mark of one colour."""
+    matte = torch.full((1, *SIZE), 0.5)
+    return Mark(matte, matte * torch.tensor(hue).view(3, 1, 1), 0.5, 0.0)
