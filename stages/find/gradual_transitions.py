@@ -214,7 +214,7 @@ class GradualSearch:
         wipe = find_wipe(stretch, *sides) or find_wipe(stretch, *sides, carried=True)
         if wipe is None or self.rejection_score(wipe, frames) >= REJECTION_LIMIT:
             return (
-                find_placement(stretch, *sides)
+                find_placement(stretch, *sides, two_shots=True)
                 or find_pixels(stretch, *sides)
                 or self._placement_within(stretch, boundary)
             )
@@ -230,7 +230,7 @@ class GradualSearch:
             return None
         start, end = boundary.within
         sides = max(stretch.low, start), min(stretch.high, end)
-        return find_placement(stretch, *sides, ALONE_LEFT)
+        return find_placement(stretch, *sides, ALONE_LEFT, two_shots=True)
 
     @staticmethod
     def explained(frames: Array, window: CleanWindow, related: bool = False) -> Boundary | None:

@@ -40,6 +40,8 @@ MOST_LEFT = 0.4
 QUICK_LEFT = 0.5
 QUICK_SCALE = 3  # how much smaller the frames of the quick look are
 QUICK_STEPS = 33  # values of the progress that it tries
+# Part of a frame's usual step from which a frame beside the transition counts as mixed, too.
+ON_THE_WAY = 0.5
 STEP_ERROR = 0.2 / (PROGRESS_STEPS - 1)  # standard error of the progress: a fifth of a step
 
 
@@ -77,20 +79,24 @@ def sample(scene: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def find_placement(
-    stretch: Stretch, before: int, after: int, most_left: float = MOST_LEFT
+    stretch: Stretch,
+    before: int,
+    after: int,
+    most_left: float = MOST_LEFT,
+    *,
+    around_color: bool = False,
+    two_shots: bool = False,
 ) -> TransitionFit | None:
     """Return the transition near two frames in which scenes move as a whole, or None.
 
     before, after: roughly the last clean frame before it and the first one after it.
-    most_left: as :data:`MOST_LEFT`.
+    most_left: as :data:`MOST_LEFT`. around_color: look for kinds whose scenes meet in one colour
+    (:attr:`stages.kinds.base.TransitionKind.passes_color`), not for the others. two_shots: whether
+    it is proven that two shots meet there, as for :func:`stages.find.pans.is_pan_for_push`.
     """
     if min(stretch.frames.shape[1:3]) < LEAST_SIDE:
         return None
-    effects = {
-        (kind.name, effect): placer
-        for kind in TRANSITION_KINDS.values()
-        for effect, placer in kind.effects.items()
-    }
+    effects = _all_effects(around_color)
     seen: set[tuple[int, int]] = set()
     sides = stretch.widened(before, after)
     for _ in range(ROUNDS):
@@ -107,16 +113,53 @@ def find_placement(
         if sides in seen:
             break
         seen.add(sides)
-    path = _best_path(stretch, sides, sides, *next(iter(effects.items())))
+    (name, placer), *_ = effects.items()
+    sides = _with_mixed_ends(stretch, sides, name, placer)
+    path = _best_path(stretch, sides, sides, name, placer)
     left, unplaced = path.errors.mean(), _unplaced(stretch, *sides)
     if left > most_left * unplaced:
         return None
     if TRANSITION_KINDS[path.kind].resembles_pan:
-        placer = effects[path.kind, path.effect]
         placements = [placer(float(value), stretch.aspect) for value in path.progress]
-        if is_pan_for_push(stretch.frames[sides[0] : sides[1] + 1], placements):
+        shown = stretch.frames[sides[0] : sides[1] + 1]
+        if is_pan_for_push(shown, placements, two_shots=two_shots):
             return None
-    return _transition(stretch, path, sides, effects[path.kind, path.effect])
+    return _transition(stretch, path, sides, placer)
+
+
+def _with_mixed_ends(
+    stretch: Stretch, sides: tuple[int, int], name: tuple[str, str], placer: Placer
+) -> tuple[int, int]:
+    """Return the clean frames beside a transition, moved outwards where they are mixed themselves.
+
+    A mixed frame that is taken for a clean one seems to be at the very beginning or end, because it
+    is compared with itself. So it is compared with the frames further out. Arguments as of
+    :func:`_best_path`.
+    """
+    for _ in range(ROUNDS):
+        before, after = sides
+        outer = max(stretch.low, before - 1), min(stretch.high, after + 1)
+        path = _best_path(stretch, outer, outer, name, placer)
+        least = ON_THE_WAY * float(np.median(np.diff(path.progress)))
+        early = path.progress[: before - outer[0]]
+        late = path.progress[after - outer[0] - 1 :]
+        sides = before - int((early > least).any()), after + int((late < 1 - least).any())
+        if sides == (before, after):
+            break
+    return sides
+
+
+def _all_effects(around_color: bool = False) -> dict[tuple[str, str], Placer]:
+    """Return the effects of all kinds whose scenes meet in one colour, or of all others.
+
+    The keys are the kind and the effect.
+    """
+    return {
+        (kind.name, effect): placer
+        for kind in TRANSITION_KINDS.values()
+        if kind.passes_color == around_color
+        for effect, placer in kind.effects.items()
+    }
 
 
 def may_be_placed(stretch: Stretch, before: int, after: int) -> bool:
@@ -131,11 +174,8 @@ def may_be_placed(stretch: Stretch, before: int, after: int) -> bool:
     small = Stretch(resized(stretch.frames[before : after + 1], *size), 0, after - before)
     sides = 0, after - before
     best = min(
-        float(
-            _best_path(small, sides, sides, (kind.name, effect), placer, QUICK_STEPS).errors.mean()
-        )
-        for kind in TRANSITION_KINDS.values()
-        for effect, placer in kind.effects.items()
+        float(_best_path(small, sides, sides, name, placer, QUICK_STEPS).errors.mean())
+        for name, placer in _all_effects().items()
     )
     return best <= QUICK_LEFT * _unplaced(small, *sides)
 
@@ -148,7 +188,7 @@ def best_placement(stretch: Stretch, before: int, after: int) -> TransitionFit:
     found = [
         placement_between(stretch, before, after, kind.name, None)
         for kind in TRANSITION_KINDS.values()
-        if kind.effects
+        if kind.effects and not kind.passes_color
     ]
     return min(found, key=lambda one: one.left)
 

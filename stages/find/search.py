@@ -31,9 +31,10 @@ from stages.find.features import (
 from stages.find.given import measure_given
 from stages.find.gradual_transitions import LONGEST, GradualSearch
 from stages.find.recent_frames import RecentFrames
-from stages.find.stills import StillSearch, StillTransition
+from stages.find.stills import StillSearch
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
+from stages.find.zooms import around_fade
 from stages.kinds import CUT, OTHER, TRANSITION_KINDS, WIPE
 from stages.media.clip import Frames
 from stages.shots import Analysis
@@ -128,9 +129,9 @@ def _check_spans(spans: Sequence[tuple[int, int]]) -> None:
             )
 
 
-def _touches(event: TransitionEvent, found: StillTransition) -> bool:
-    """Return whether an event overlaps a transition between still scenes, or is next to it."""
-    return event.last_frame >= found.first - 1 and event.first_frame <= found.last + 1
+def _touches(event: TransitionEvent, first: int, last: int) -> bool:
+    """Return whether an event overlaps the frames ``first..last`` or is next to them."""
+    return event.last_frame >= first - 1 and event.first_frame <= last + 1
 
 
 @dataclass
@@ -187,8 +188,8 @@ class _Search:
         for found in self.stills.found:
             if self._is_given(found.first, found.last):
                 continue
-            replaced = [event for event in events if _touches(event, found)]
-            events = [event for event in events if not _touches(event, found)]
+            replaced = [event for event in events if _touches(event, found.first, found.last)]
+            events = [event for event in events if event not in replaced]
             kind, effect = found.kind, None
             for event in replaced:
                 # The other search knows the pattern of a matte, and so its name.
@@ -236,11 +237,24 @@ class _Search:
         within = range(max(0, self.done - self.first), limit + 1)
         for found in self.gradual.find(bright.frames, bright.pairs, self.first, barriers, within):
             if not self._is_given(self.first + found.before + 1, self.first + found.after - 1):
-                self._add_event(bright, found)
+                self._add_event(bright, self._as_whole(bright.frames, found))
                 self.done = self.first + int(found.after)
         drop = max(0, len(recent) - self.keep)
         self._find_boundaries(bright, barriers, known if final else CONTEXT + drop, ncc)
         self._forget(drop)
+
+    def _as_whole(self, frames: Array, found: TransitionFit) -> TransitionFit:
+        """Return the transition whose second half ``found`` is, or ``found`` itself.
+
+        The events in its other half are dropped: each of them is a part of it.
+        """
+        whole = around_fade(frames, found)
+        if whole is None or self._is_given(self.first + whole.before, self.first + whole.after):
+            return found
+        span = self.first + whole.before + 1, self.first + whole.after - 1
+        self.events = [event for event in self.events if not _touches(event, *span)]
+        self.cuts = [cut for cut in self.cuts if not span[0] <= cut <= span[1] + 1]
+        return whole
 
     def _find_plain(self, bright: BrightFrames) -> None:
         """Remember which of the frames that were not looked at before are plain."""

@@ -106,11 +106,18 @@ def moved_on(picture: Tensor, motion: Params) -> Tensor:
     if not motion.any():
         return picture
     height, width = picture.shape[-2:]
-    x, y = pixel_places(height, width, height / width)
+    return sample(picture, *moved_places(*pixel_places(height, width, height / width), motion))
+
+
+def moved_places(x: Tensor, y: Tensor, motion: Params) -> tuple[Tensor, Tensor]:
+    """Return what was at the places ``x`` and ``y`` before a camera's motion ``(6,)``, as places.
+
+    Places are in picture widths from the middle.
+    """
     # Motions are in half widths, places in widths.
     across = (motion[0] + 2 * motion[1] * x + 2 * motion[2] * y) / 2
     down = (motion[3] + 2 * motion[4] * x + 2 * motion[5] * y) / 2
-    return sample(picture, x + across, y + down)
+    return x + across, y + down
 
 
 def inverse(motion: Params) -> Params:

@@ -28,6 +28,8 @@ from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
 from stages.transition.fixed_overlay import FixedOverlay, fixed_overlay
 from stages.transition.hidden import ShownScene, camera_motions, inverse, moved_on
+from stages.transition.overlaid import over_one_color
+from stages.transition.placed_progress import progress_by_edge
 from stages.transition.still import Pictures, unless_moved
 from stages.transition.window import Window, clean_beside, with_color
 
@@ -83,7 +85,7 @@ def separate_placed(
     clean = clean_beside(window, wide)
     done: list[PlacedFrame] = []
     with clocked(seconds, "motion"):
-        motions = _motions_of_cameras(window, wide, placer)
+        progress_made, motions = _progress_and_motions(window, wide, placer)
     with clocked(seconds, "finish"):
         blocks = window.blocks(transition.first_frame, transition.last_frame)
         overlay = fixed_overlay(clean, (block.pixels for block in blocks))
@@ -91,10 +93,9 @@ def separate_placed(
         first_seen = SeenScene(clean[1])
         frames = mixed_frames(window, wide, _half(progress, 0), "looking for places")
         for number, frame in frames:
-            guess = progress_of(placer, wide.mix[number], window.size)
             moves = motions[0][number], motions[1][number]
             near = moved_on(clean[0], moves[0]), moved_on(clean[1], moves[1])
-            placements.append(refine(placer, guess, frame, near, overlay))
+            placements.append(refine(placer, progress_made[number], frame, near, overlay))
             if number in own:
                 layer, shown = _moved_back(frame, placements[-1], "incoming", near[1], overlay)
                 first_seen = first_seen.with_new(layer, shown, moves[1])
@@ -190,30 +191,63 @@ def _before_motion(layer: Tensor, shown: Tensor, motion: Params) -> Pair:
     return moved_on(layer, back), moved_on(surely.float(), back) > PURE
 
 
-def _motions_of_cameras(
+def _progress_and_motions(
     window: Window, transition: Transition, placer: Placer
-) -> tuple[list[Params], list[Params]]:
-    """Return the motion of both cameras since the nearest clean frame, for each mixed frame."""
+) -> tuple[list[float], tuple[list[Params], list[Params]]]:
+    """Return each mixed frame's progress, and both cameras' motion in it since the clean frames."""
     small = window.shrunk(MOTION_PIXELS)
     first, last = transition.first_frame - window.first, transition.last_frame - window.first
     before, after = max(0, first - 1), min(len(small) - 1, last + 1)
     clean = with_color((small[before], small[after]), transition)
     size = small.shape[-2], small.shape[-1]
-    overlay = fixed_overlay(clean, [small[first : last + 1]])
+    mixed = small[first : last + 1]
+    overlay = fixed_overlay(clean, [mixed])
+    beyond = (
+        small[before - 1] if before > 0 else None,
+        small[after + 1] if after + 1 < len(small) else None,
+    )
+    progress = [
+        refined_progress(placer, progress_of(placer, weight, size), frame, clean, overlay)
+        for frame, weight in zip(mixed, transition.mix, strict=True)
+    ]
+    motions = _motions_at(progress, placer, mixed, clean, beyond, overlay)
+    counted = 1 - overlay.with_margin()
+    # A second round gains nothing more.
+    progress = [
+        progress_by_edge(placer, value, frame, clean, (moves[0], moves[1]), counted)
+        for value, frame, *moves in zip(progress, mixed, *motions, strict=True)
+    ]
+    motions = _motions_at(progress, placer, mixed, clean, beyond, overlay)
+    return progress, motions
+
+
+def _motions_at(
+    progress: list[float],
+    placer: Placer,
+    mixed: Tensor,
+    clean: Pair,
+    beyond: tuple[Tensor | None, Tensor | None],
+    overlay: FixedOverlay,
+) -> tuple[list[Params], list[Params]]:
+    """Return the motion of both cameras since the clean frames, for a progress of each frame.
+
+    mixed: the frames, ``(n, 3, h, w)``. clean, beyond: the scenes' nearest clean frames and the
+    ones beyond these, ``(3, h, w)``. overlay: what stays in its place.
+    """
+    aspect = mixed.shape[-2] / mixed.shape[-1]
     found: list[list[Pair]] = [[], []]
-    for frame, weight in zip(small[first : last + 1], transition.mix, strict=True):
-        placement = refine(placer, progress_of(placer, weight, size), frame, clean, overlay)
+    for frame, value in zip(mixed, progress, strict=True):
+        placement = placer(value, aspect)
         for pairs, side, own in zip(found, SIDES, clean, strict=True):
             pairs.append(_moved_back(frame, placement, side, own, overlay))
-    beyond = before - 1, after + 1
     scenes = [
         ShownScene(
             own,
-            small[index] if 0 <= index < len(small) else None,
+            further,
             torch.stack([layer for layer, _ in pairs]),
             torch.stack([shown for _, shown in pairs]),
         )
-        for own, index, pairs in zip(clean, beyond, (found[0], found[1][::-1]), strict=True)
+        for own, further, pairs in zip(clean, beyond, (found[0], found[1][::-1]), strict=True)
     ]
     return camera_motions(scenes[0]), camera_motions(scenes[1])[::-1]
 
@@ -233,7 +267,15 @@ def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
 def refine(
     placer: Placer, guess: float, frame: Tensor, clean: Pair, overlay: FixedOverlay | None = None
 ) -> Placement:
-    """Return the placement near a progress that makes the two clean frames most like ``frame``.
+    """Return the placement at the progress that :func:`refined_progress` returns."""
+    aspect = frame.shape[-2] / frame.shape[-1]
+    return placer(refined_progress(placer, guess, frame, clean, overlay), aspect)
+
+
+def refined_progress(
+    placer: Placer, guess: float, frame: Tensor, clean: Pair, overlay: FixedOverlay | None = None
+) -> float:
+    """Return the progress near a guess that makes the two clean frames most like ``frame``.
 
     frame, clean: ``(3, H, W)``. overlay: what stays in its place, which does not count.
     """
@@ -261,7 +303,7 @@ def refine(
     half_pixels = 2 * max(height, width)
     start = round(rough * half_pixels) - FINE_STEPS // 2
     fine = (start + torch.arange(FINE_STEPS)) / half_pixels
-    return placer(best(fine.clamp(0, 1), *whole), aspect)
+    return best(fine.clamp(0, 1), *whole)
 
 
 def _shrunk(picture: Tensor, scale: float) -> Tensor:
@@ -280,6 +322,8 @@ def take_apart(
     """
     outgoing, shown_outgoing = _moved_back(frame, placement, "outgoing", clean[0], overlay)
     incoming, shown_incoming = _moved_back(frame, placement, "incoming", clean[1], overlay)
+    if placement.overlaid:
+        seen = seen[0], over_one_color(frame, seen[1], placement.overlaid)
     layers = (
         overlay.paste_on(torch.where(shown_outgoing, outgoing, seen[0])),
         overlay.paste_on(torch.where(shown_incoming, incoming, seen[1])),
