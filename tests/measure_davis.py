@@ -149,7 +149,8 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"skipped: {options.folder} holds no clip with frames/ and masks/")
         return
     lines = options.out.read_text().splitlines() if options.out.exists() else []
-    rows = [json.loads(line) for line in lines]
+    # Rows of earlier versions have neither, and are of whole clips.
+    rows = [{"begin": 0.0, "count": None, **json.loads(line)} for line in lines]
     chosen = {"begin": options.begin, "count": options.count}
     wanted = {"height": options.height, "options": passed_on, **chosen}
     for clip in clips:

@@ -1,8 +1,8 @@
 """Handle Ctrl-C, SIGTERM and SIGHUP: the first stops the work, and none ends in a traceback.
 
 Every file on disk is whole at every moment, so a run may also be ended at once; the third signal
-does that. This module imports little, so that its handlers are in place before anything slow is
-imported.
+does that, and so does the first one while a module is imported. This module imports little, so that
+its handlers are in place before anything slow is imported.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pipeline.task import BenchClip
 from stages.transparency.diagnose import diagnose
 from stages.transparency.layers import separate, settle, survey
 from stages.transparency.naming import FOCUSED
-from stages.transparency.ways import TransparencySurvey
+from stages.transparency.separations import TransparencySurvey
 
 
 def account(figures: Mapping[str, float]) -> str:

@@ -33,8 +33,8 @@ LEAST_DEVIATION = 0.01  # root mean square of a part that is structured, in [0, 
 # How many times as large the difference across a push's seam is as those elsewhere: on synthetic
 # pushes of real shots 1.7 and more, in pans mostly below 1.5 (few of them).
 SEAM = 1.6
-# The same where it is proven that two shots meet. A drawn push with a faint seam had 1.59, pans by
-# exactly one width 0.94 to 0.97.
+# The same where the pictures before and after have little in common. A drawn push with a faint seam
+# had 1.59, drawn pans by exactly one width 0.94 to 0.97.
 PROVEN_SEAM = 1.3
 SEAM_REACH = 2  # pixels by which a seam may be beside its expected place
 BORDER = 6  # pixels from the border in which no seam is looked for

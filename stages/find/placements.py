@@ -84,19 +84,20 @@ def find_placement(
     after: int,
     most_left: float = MOST_LEFT,
     *,
-    around_color: bool = False,
+    around_fade: bool = False,
     two_shots: bool = False,
 ) -> TransitionFit | None:
     """Return the transition near two frames in which scenes move as a whole, or None.
 
     before, after: roughly the last clean frame before it and the first one after it.
-    most_left: as :data:`MOST_LEFT`. around_color: look for kinds whose scenes meet in one colour
-    (:attr:`stages.kinds.base.TransitionKind.passes_color`), not for the others. two_shots: whether
-    it is proven that two shots meet there, as for :func:`stages.find.pans.is_pan_for_push`.
+    most_left: as :data:`MOST_LEFT`. around_fade: look for kinds that are found around a fade
+    (:attr:`stages.kinds.base.TransitionKind.found_around_fade`), not for the others.
+    two_shots: whether it is known that two shots meet there, as for
+    :func:`stages.find.pans.is_pan_for_push`.
     """
     if min(stretch.frames.shape[1:3]) < LEAST_SIDE:
         return None
-    effects = _all_effects(around_color)
+    effects = _effects(around_fade)
     seen: set[tuple[int, int]] = set()
     sides = stretch.widened(before, after)
     for _ in range(ROUNDS):
@@ -140,7 +141,8 @@ def _with_mixed_ends(
         before, after = sides
         outer = max(stretch.low, before - 1), min(stretch.high, after + 1)
         path = _best_path(stretch, outer, outer, name, placer)
-        least = ON_THE_WAY * float(np.median(np.diff(path.progress)))
+        usual = float(np.median(np.diff(path.progress)))
+        least = max(ON_THE_WAY * usual, 1 / (PROGRESS_STEPS - 1))
         early = path.progress[: before - outer[0]]
         late = path.progress[after - outer[0] - 1 :]
         sides = before - int((early > least).any()), after + int((late < 1 - least).any())
@@ -149,15 +151,15 @@ def _with_mixed_ends(
     return sides
 
 
-def _all_effects(around_color: bool = False) -> dict[tuple[str, str], Placer]:
-    """Return the effects of all kinds whose scenes meet in one colour, or of all others.
+def _effects(around_fade: bool = False) -> dict[tuple[str, str], Placer]:
+    """Return the effects of all kinds that are found around a fade, or of all others.
 
     The keys are the kind and the effect.
     """
     return {
         (kind.name, effect): placer
         for kind in TRANSITION_KINDS.values()
-        if kind.passes_color == around_color
+        if kind.found_around_fade == around_fade
         for effect, placer in kind.effects.items()
     }
 
@@ -175,7 +177,7 @@ def may_be_placed(stretch: Stretch, before: int, after: int) -> bool:
     sides = 0, after - before
     best = min(
         float(_best_path(small, sides, sides, name, placer, QUICK_STEPS).errors.mean())
-        for name, placer in _all_effects().items()
+        for name, placer in _effects().items()
     )
     return best <= QUICK_LEFT * _unplaced(small, *sides)
 
@@ -188,7 +190,7 @@ def best_placement(stretch: Stretch, before: int, after: int) -> TransitionFit:
     found = [
         placement_between(stretch, before, after, kind.name, None)
         for kind in TRANSITION_KINDS.values()
-        if kind.effects and not kind.passes_color
+        if kind.effects and not kind.found_around_fade
     ]
     return min(found, key=lambda one: one.left)
 
@@ -207,6 +209,17 @@ def placement_between(
     paths = [_best_path(stretch, sides, sides, (kind, name), effects[name]) for name in names]
     path = min(paths, key=lambda path: float(path.errors.sum()))
     return _transition(stretch, path, sides, effects[path.effect])
+
+
+def measured_progress(stretch: Stretch, found: TransitionFit) -> Curve:
+    """Return how far a transition has come in each of its frames, ``(T,)`` in [0, 1].
+
+    It is not smoothed over time.
+    """
+    name, sides = (found.kind, found.effect or ""), (found.before, found.after)
+    return _best_path(
+        stretch, sides, sides, name, TRANSITION_KINDS[name[0]].effects[name[1]]
+    ).progress
 
 
 def _best_path(

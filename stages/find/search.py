@@ -4,7 +4,8 @@ Only the last few seconds are kept (:mod:`stages.find.recent_frames`). Cuts are 
 barriers. Between them lie dissolves, fades, wipes and irises
 (:mod:`stages.find.gradual_transitions`). Where the picture has changed for good without any of
 these there is a boundary (:mod:`stages.find.boundaries`); where both scenes move as a whole
-(:mod:`stages.find.placements`) it has a known kind. What is found depends on the frames alone, not
+(:mod:`stages.find.placements`) it has a known kind. A fade out of a colour may be the end of a zoom
+(:mod:`stages.find.zooms`). What is found depends on the frames alone, not
 on the blocks in which they come.
 """
 
@@ -31,7 +32,7 @@ from stages.find.features import (
 from stages.find.given import measure_given
 from stages.find.gradual_transitions import LONGEST, GradualSearch
 from stages.find.recent_frames import RecentFrames
-from stages.find.stills import StillSearch
+from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
 from stages.find.zooms import around_fade
@@ -129,9 +130,9 @@ def _check_spans(spans: Sequence[tuple[int, int]]) -> None:
             )
 
 
-def _touches(event: TransitionEvent, first: int, last: int) -> bool:
-    """Return whether an event overlaps the frames ``first..last`` or is next to them."""
-    return event.last_frame >= first - 1 and event.first_frame <= last + 1
+def _touches(event: TransitionEvent, found: StillTransition) -> bool:
+    """Return whether an event overlaps a transition between still scenes, or is next to it."""
+    return event.last_frame >= found.first - 1 and event.first_frame <= found.last + 1
 
 
 @dataclass
@@ -188,8 +189,8 @@ class _Search:
         for found in self.stills.found:
             if self._is_given(found.first, found.last):
                 continue
-            replaced = [event for event in events if _touches(event, found.first, found.last)]
-            events = [event for event in events if event not in replaced]
+            replaced = [event for event in events if _touches(event, found)]
+            events = [event for event in events if not _touches(event, found)]
             kind, effect = found.kind, None
             for event in replaced:
                 # The other search knows the pattern of a matte, and so its name.
@@ -246,14 +247,25 @@ class _Search:
     def _as_whole(self, frames: Array, found: TransitionFit) -> TransitionFit:
         """Return the transition whose second half ``found`` is, or ``found`` itself.
 
-        The events in its other half are dropped: each of them is a part of it.
+        The events in its first half are dropped, as parts of it. An event that reaches further out
+        is no such part: then there is no whole.
         """
-        whole = around_fade(frames, found)
+        fades = [event for event in self.events if event.in_color]
+        faded = [(one.first_frame - self.first, one.last_frame - self.first) for one in fades]
+        whole = around_fade(frames, found, faded)
         if whole is None or self._is_given(self.first + whole.before, self.first + whole.after):
             return found
-        span = self.first + whole.before + 1, self.first + whole.after - 1
-        self.events = [event for event in self.events if not _touches(event, *span)]
-        self.cuts = [cut for cut in self.cuts if not span[0] <= cut <= span[1] + 1]
+        first, last = self.first + whole.before + 1, self.first + whole.after - 1
+        # A cut has no frame: its last one is the one before its first.
+        parts = [
+            event
+            for event in self.events
+            if event.first_frame <= last and max(event.first_frame, event.last_frame) >= first
+        ]
+        if any(event.first_frame < first - 1 for event in parts):
+            return found
+        self.events = [event for event in self.events if event not in parts]
+        self.cuts = [cut for cut in self.cuts if not first <= cut <= last]
         return whole
 
     def _find_plain(self, bright: BrightFrames) -> None:

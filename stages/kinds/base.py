@@ -91,14 +91,14 @@ class Placement:
 
     outgoing, incoming: the places of each scene that the frame shows.
     top: the scene that hides the other one where both are in the picture.
-    overlaid: None where one scene hides the other. Else the incoming one lies over the outgoing one
-        with this weight, 0 to 1, in the whole picture.
+    incoming_weight: None where one scene hides the other. Else the incoming one lies over the
+        outgoing one with this weight, 0 to 1, in the whole picture.
     """
 
     outgoing: AffineMap = AffineMap()
     incoming: AffineMap = AffineMap()
     top: Literal["outgoing", "incoming"] = "incoming"
-    overlaid: float | None = None
+    incoming_weight: float | None = None
 
     def weight(self, x: Tensor, y: Tensor, aspect: float, pixel: float) -> Tensor:
         """Return the weight of the incoming scene at places of the frame, in [0, 1].
@@ -106,8 +106,8 @@ class Placement:
         x, y: the places, in picture widths from the middle. aspect: the frame's height over width.
         pixel: width of a pixel, in picture widths, for the edges of the scenes.
         """
-        if self.overlaid is not None:
-            return torch.full_like(x, self.overlaid)
+        if self.incoming_weight is not None:
+            return torch.full_like(x, self.incoming_weight)
         if self.top == "incoming":
             return inside(*self.incoming(x, y), aspect, pixel)
         return 1 - inside(*self.outgoing(x, y), aspect, pixel)
@@ -115,12 +115,13 @@ class Placement:
     def mean_weight(self, height: int, width: int) -> float:
         """Return the mean weight of the incoming scene over a picture of ``height x width``.
 
-        Where scenes are overlaid, a frame may lose the outgoing one before it shows the incoming
-        one. So what is lost and what is shown count half each. The result rises with the progress.
+        Where one lies over the other with a weight, a frame may lose the outgoing one before it
+        shows the incoming one. So what is lost and what is shown count half each. The result rises
+        with the progress.
         """
-        if self.overlaid is not None:
+        if self.incoming_weight is not None:
             shown = min(1.0, self.outgoing.scale[0]) * min(1.0, self.outgoing.scale[1])
-            return (1 - shown + self.overlaid) / 2
+            return (1 - shown + self.incoming_weight) / 2
         aspect = height / width
         return float(self.weight(*pixel_places(height, width, aspect), aspect, 1 / width).mean())
 
@@ -171,8 +172,8 @@ class TransitionKind:
     with_color: the kind that it becomes where one side is a plain colour; itself unless given.
     through_color: names one event of two halves: into a plain colour and at once out of it.
     resembles_pan: whether a fast pan of one camera looks like it, so that the search rules it out.
-    passes_color: whether its scenes meet in one colour. A fast zoom in one shot looks like its
-    first half, so the search looks for it only around such a colour.
+    found_around_fade: whether its scenes meet in one colour. A fast zoom in one shot looks like its
+    first half, so the search looks for it only around a fade out of such a colour.
     """
 
     name: str
@@ -183,7 +184,7 @@ class TransitionKind:
     with_color: str = ""
     through_color: ThroughColor = no_through_name
     resembles_pan: bool = False
-    passes_color: bool = False
+    found_around_fade: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.patterns) != (self.undo == "matte"):

@@ -110,9 +110,9 @@ def moved_on(picture: Tensor, motion: Params) -> Tensor:
 
 
 def moved_places(x: Tensor, y: Tensor, motion: Params) -> tuple[Tensor, Tensor]:
-    """Return what was at the places ``x`` and ``y`` before a camera's motion ``(6,)``, as places.
+    """Return where a clean frame shows what is at ``x`` and ``y`` after a camera's motion ``(6,)``.
 
-    Places are in picture widths from the middle.
+    All places are tensors of one shape, in picture widths from the middle.
     """
     # Motions are in half widths, places in widths.
     across = (motion[0] + 2 * motion[1] * x + 2 * motion[2] * y) / 2

@@ -28,7 +28,7 @@ from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
 from stages.transition.fixed_overlay import FixedOverlay, fixed_overlay
 from stages.transition.hidden import ShownScene, camera_motions, inverse, moved_on
-from stages.transition.overlaid import over_one_color
+from stages.transition.over_color import over_one_color
 from stages.transition.placed_progress import progress_by_edge
 from stages.transition.still import Pictures, unless_moved
 from stages.transition.window import Window, clean_beside, with_color
@@ -85,7 +85,7 @@ def separate_placed(
     clean = clean_beside(window, wide)
     done: list[PlacedFrame] = []
     with clocked(seconds, "motion"):
-        progress_made, motions = _progress_and_motions(window, wide, placer)
+        estimates, motions = _progress_and_motions(window, wide, placer)
     with clocked(seconds, "finish"):
         blocks = window.blocks(transition.first_frame, transition.last_frame)
         overlay = fixed_overlay(clean, (block.pixels for block in blocks))
@@ -95,7 +95,7 @@ def separate_placed(
         for number, frame in frames:
             moves = motions[0][number], motions[1][number]
             near = moved_on(clean[0], moves[0]), moved_on(clean[1], moves[1])
-            placements.append(refine(placer, progress_made[number], frame, near, overlay))
+            placements.append(refine(placer, estimates[number], frame, near, overlay))
             if number in own:
                 layer, shown = _moved_back(frame, placements[-1], "incoming", near[1], overlay)
                 first_seen = first_seen.with_new(layer, shown, moves[1])
@@ -322,8 +322,8 @@ def take_apart(
     """
     outgoing, shown_outgoing = _moved_back(frame, placement, "outgoing", clean[0], overlay)
     incoming, shown_incoming = _moved_back(frame, placement, "incoming", clean[1], overlay)
-    if placement.overlaid:
-        seen = seen[0], over_one_color(frame, seen[1], placement.overlaid)
+    if placement.incoming_weight:
+        seen = seen[0], over_one_color(frame, seen[1], placement.incoming_weight)
     layers = (
         overlay.paste_on(torch.where(shown_outgoing, outgoing, seen[0])),
         overlay.paste_on(torch.where(shown_incoming, incoming, seen[1])),

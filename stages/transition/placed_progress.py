@@ -45,7 +45,7 @@ def progress_by_edge(
     height, width = frame.shape[-2:]
     aspect = height / width
     given = placer(progress, aspect)
-    if given.overlaid is not None:
+    if given.incoming_weight is not None:
         return progress
     places = pixel_places(height, width, aspect)
     # A fourth channel says which pixels count. It moves with the scenes, as their overlay does.

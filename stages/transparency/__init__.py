@@ -2,8 +2,8 @@
 
 Start reading at :mod:`stages.transparency.layers`, which says how the input decides the way:
 
-- ``ways`` has the four ways of separating a window, and ``decision`` says what is done without
-  evidence for a reflection.
+- ``separations`` has the four ways of separating a window, and ``decision`` says what is done
+  without evidence for a reflection.
 - Mixtures of the same two layers: ``mixtures``.
 - Pictures: ``repeats`` for two repeating textures; ``single`` for a guess, which uses ``contrast``
   and ``colors``.

@@ -1,6 +1,6 @@
 """Separate pictures that are the sum of two layers: seen through a pane, and reflected by it.
 
-The input decides how (:mod:`stages.transparency.ways`). The first row that applies holds:
+The input decides how (:mod:`stages.transparency.separations`). The first row that applies holds:
 
     the preset has networks alone         by_networks
     several pictures on one line          as_mixtures: of the same two layers, in closed form
@@ -34,7 +34,7 @@ from stages.transparency.motion import moves
 from stages.transparency.naming import small
 from stages.transparency.plans import PLANS, SMALLER
 from stages.transparency.repeats import texture_space
-from stages.transparency.ways import (
+from stages.transparency.separations import (
     SeparatedLight,
     TransparencySurvey,
     as_mixtures,

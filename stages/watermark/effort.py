@@ -40,8 +40,10 @@ class Effort:
     @property
     def work(self) -> float:
         """Return the work in units of one fit step on one pixel."""
-        compared = CUTS_TO_COMPARE if self.pictures == 1 else 0
-        tries = len(HYPOTHESES) + 2 * SETTLED * (ROUNDS + compared)
+        tries = len(HYPOTHESES) + 2 * SETTLED * ROUNDS
+        if self.pictures == 1:
+            # A common mark more may be settled, and all of them are cut again to be compared.
+            tries += 2 * (ROUNDS + (SETTLED + 1) * CUTS_TO_COMPARE)
         # A single picture is searched a second time, for further colours.
         often = 2 if self.pictures == 1 else 1
         search = (

@@ -39,8 +39,8 @@ HYPOTHESES = GRAYS + tuple(MarkHypothesis(opacity, hue) for opacity in (0.35, 0.
 """Opacities and colours to start from, for a mark that repeats in one picture. Most marks are near
 enough to one of them to show their outline."""
 COMMON = tuple(MarkHypothesis(each, 3 * (gray,)) for gray in (1.0, 0.0) for each in (0.3, 0.5, 0.7))
-"""White and black marks, which are by far the most common. They are tried in every box, because the
-edges of a scene may vote for other colours."""
+"""White and black marks, which are by far the most common. They are tried in a single
+picture with a box, because the edges of a scene may vote for other colours."""
 PROPOSED = 8
 """Hypotheses from the colours at shared edges, besides :data:`GRAYS`, for a mark that several
 pictures share. Of 10 drawn sets, the true opacity and colour were nearest to one of the first five

@@ -32,7 +32,7 @@ MOTION = (
     "stages.transition.alternate.improve_by_ties",
     "stages.segment.layers.find_motion",
     "stages.transparency.layers.separate_clip",
-    "stages.transparency.ways.separate_clip",
+    "stages.transparency.separations.separate_clip",
     "stages.dehaze.layers.find_ties",
 )
 """Where motion is estimated."""

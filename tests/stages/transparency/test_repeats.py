@@ -22,7 +22,7 @@ from stages.transparency.repeats import (
     find_textures,
     separate_textures,
 )
-from stages.transparency.ways import TEXTURES
+from stages.transparency.separations import TEXTURES
 
 SIDE = 96
 

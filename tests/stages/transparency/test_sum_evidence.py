@@ -110,7 +110,7 @@ def test_a_clip_without_glass_passes_through_unless_the_user_insists(
     frames = rounded(covered(9))
     facts = survey(frames, SeparationContext(FitSettings(preset="fast")))
     # The strength decides only what becomes of the mosaics, so one fit is enough for both.
-    monkeypatch.setattr("stages.transparency.ways.fit_planes", once(fit_planes))
+    monkeypatch.setattr("stages.transparency.separations.fit_planes", once(fit_planes))
     found = {}
     for strength in (1.0, 2.0):
         told = SeparationContext(FitSettings(preset="fast"), strength=strength)

@@ -24,8 +24,8 @@ from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
 from stages.transparency.motion import distance, flow_of, two_motions
 from stages.transparency.naming import as_before, small
+from stages.transparency.separations import TransparencySurvey, scaled
 from stages.transparency.single import pane_light, separate_picture
-from stages.transparency.ways import TransparencySurvey, scaled
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 128), sheets: int = 150) -> Tensor:

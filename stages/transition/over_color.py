@@ -14,10 +14,11 @@ def over_one_color(frame: Tensor, incoming: Tensor, weight: float) -> Tensor:
     frame: ``(3, H, W)``. incoming: the scene as other frames show it, ``(3, H, W)``. weight: of the
     scene, 0 to 1.
 
-    The colour is the median of what the scene leaves of the frame, so what moves in the scene does
-    not count. The scene gets the rest, as far as that is more than the input's own error.
+    The colour's part is the median of what the scene leaves of the frame, so what moves in the
+    scene does not count. Its weight is the rest to 1, so it is no larger than that. The scene gets
+    what remains, as far as that is more than the input's own error.
     """
     rest = frame - weight * incoming
-    color_part = rest.flatten(1).median(1).values.view(3, 1, 1)
+    color_part = rest.flatten(1).median(1).values.clamp(0, 1 - weight).view(3, 1, 1)
     gain = weight / (weight**2 + RELATIVE_INPUT_ERROR**2)
     return torch.clamp(incoming + gain * (rest - color_part), 0, 1)
