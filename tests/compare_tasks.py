@@ -40,7 +40,7 @@ SECONDS = 20.0
 ENLARGED = 2
 """How many times as wide and high a picture is shown in the contact sheet."""
 
-SHEET_COLORS = 96
+SHEET_COLORS = 64
 """Colours of the sheet's palette; more make too large a file for `docs/`."""
 
 
