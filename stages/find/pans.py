@@ -35,7 +35,7 @@ LEAST_DEVIATION = 0.01  # root mean square of a part that is structured, in [0, 
 SEAM = 1.6
 # The same where the pictures before and after have little in common. A drawn push with a faint seam
 # had 1.59, drawn pans by exactly one width 0.94 to 0.97.
-PROVEN_SEAM = 1.3
+SEAM_OF_TWO_SHOTS = 1.3
 SEAM_REACH = 2  # pixels by which a seam may be beside its expected place
 BORDER = 6  # pixels from the border in which no seam is looked for
 TINY = 1e-6  # keeps ratios finite
@@ -67,7 +67,8 @@ def is_pan_for_push(
     colour there is no seam to be seen.
 
     frames: ``(T + 2, H, W, 3)`` in [0, 1], the clean frames first and last.
-    placements: of the T frames in between. two_shots: whether it is proven that two shots meet.
+    placements: of the T frames in between. two_shots: whether the pictures
+    before and after are known to have little in common.
     """
     shifts = _shifts(frames)
     if shifts is None:
@@ -77,7 +78,7 @@ def is_pan_for_push(
         return True
     if _meet_in_one_color(frames[0], frames[-1], sideways=right > down):
         return False
-    return seam_contrast(frames[1:-1], placements) < (PROVEN_SEAM if two_shots else SEAM)
+    return seam_contrast(frames[1:-1], placements) < (SEAM_OF_TWO_SHOTS if two_shots else SEAM)
 
 
 def _meet_in_one_color(one: Array, other: Array, sideways: bool) -> bool:

@@ -92,8 +92,7 @@ def find_placement(
     before, after: roughly the last clean frame before it and the first one after it.
     most_left: as :data:`MOST_LEFT`. around_fade: look for kinds that are found around a fade
     (:attr:`stages.kinds.base.TransitionKind.found_around_fade`), not for the others.
-    two_shots: whether it is known that two shots meet there, as for
-    :func:`stages.find.pans.is_pan_for_push`.
+    two_shots: as of :func:`stages.find.pans.is_pan_for_push`.
     """
     if min(stretch.frames.shape[1:3]) < LEAST_SIDE:
         return None

@@ -5,8 +5,8 @@ barriers. Between them lie dissolves, fades, wipes and irises
 (:mod:`stages.find.gradual_transitions`). Where the picture has changed for good without any of
 these there is a boundary (:mod:`stages.find.boundaries`); where both scenes move as a whole
 (:mod:`stages.find.placements`) it has a known kind. A fade out of a colour may be the end of a zoom
-(:mod:`stages.find.zooms`). What is found depends on the frames alone, not
-on the blocks in which they come.
+(:mod:`stages.find.zooms`). What is found depends on the frames alone, not on the blocks in which
+they come.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ class _Search:
         if whole is None or self._is_given(self.first + whole.before, self.first + whole.after):
             return found
         first, last = self.first + whole.before + 1, self.first + whole.after - 1
-        # A cut has no frame: its last one is the one before its first.
+        # The last frame of a cut is the one before its first.
         parts = [
             event
             for event in self.events

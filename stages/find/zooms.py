@@ -1,7 +1,8 @@
 """Transitions whose scenes meet in one colour: told by the fade that is their second half.
 
 FFmpeg's ``zoomin`` enlarges the outgoing scene up to a single pixel and then fades its colour into
-the incoming scene. By themselves, the halves look like cuts and a fade out of a plain colour.
+the incoming scene. By themselves, the halves look like cuts and a fade out of a plain colour. A
+scene that fades into a colour while its camera zooms in looks alike, so both are compared.
 """
 
 from __future__ import annotations
@@ -100,10 +101,10 @@ def _grows(
     # Where a fade was found, it is enough that its own frames fade.
     spans = [(first, last) for first, last in faded if found.before < first and last < plain]
     for first, last in spans or [(found.before + 1, plain - 1)]:
-        errors = _errors_of_zoom(
+        grown, also_faded = _errors_of_zoom(
             stretch.frames[first : last + 1], clean, stretch.frames[plain], placer
         )
-        if errors[1] + NOISE < LEAST_OF_FADE * (errors[0] + NOISE):
+        if also_faded + NOISE < LEAST_OF_FADE * (grown + NOISE):
             return False
     return True
 
@@ -123,9 +124,9 @@ def _errors_of_zoom(
     color = np.median(plain, (0, 1))
     enlarged = (composed.permute(0, 2, 3, 1).numpy() - color).reshape(len(composed), -1)
     power = np.maximum(np.square(enlarged).sum(1), NOISE)
-    zoomed, faded = [], []
+    grown, also_faded = [], []
     for frame in (frames - color).reshape(len(frames), -1):
         weight = np.clip(enlarged @ frame / power, 0, 1)[:, None]
-        zoomed.append(np.square(frame - enlarged).mean(1).min())
-        faded.append(np.square(frame - weight * enlarged).mean(1).min())
-    return float(np.mean(zoomed)), float(np.mean(faded))
+        grown.append(np.square(frame - enlarged).mean(1).min())
+        also_faded.append(np.square(frame - weight * enlarged).mean(1).min())
+    return float(np.mean(grown)), float(np.mean(also_faded))
