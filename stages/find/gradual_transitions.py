@@ -30,7 +30,7 @@ from stages.find.features import (
 from stages.find.fit import fit
 from stages.find.pans import is_pan
 from stages.find.pixels import find_pixels
-from stages.find.placements import find_placement, may_be_placed
+from stages.find.placements import find_placement, narrowed
 from stages.find.prefer_model import SAME_SHOT_NCC, better_placement, has_contrast_of_mixture
 from stages.find.same_place import show_one_place
 from stages.find.stretch import Stretch, TransitionFit
@@ -241,8 +241,9 @@ class GradualSearch:
         that move as a whole and explain nearly everything are proof.
         """
         stretch, sides = Stretch(frames, window.low, window.high), (window.start, window.end)
-        if may_be_placed(stretch, *sides):
-            placed = find_placement(stretch, *sides, RELATED_LEFT if related else ALONE_LEFT)
+        inner = narrowed(stretch, *sides)
+        if inner is not None:
+            placed = find_placement(stretch, *inner, RELATED_LEFT if related else ALONE_LEFT)
             if placed is not None:
                 return Boundary(placed.before + 1, placed.after - 1)
         if related:
