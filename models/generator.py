@@ -96,7 +96,7 @@ class Generator(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Return the pictures of ``codes``, float32."""
+        """Return the pictures ``(B, channels, H, W)`` in (0, 1) of ``codes``, float32."""
         x = codes.contiguous(memory_format=torch.channels_last)
         for number, (convolve, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             if number:

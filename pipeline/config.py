@@ -130,6 +130,7 @@ def _of_manifest(whole: object, name: str) -> Mapping[str, Any]:
 
 
 def _reason_unknown(key: str, known: Sequence[str]) -> str:
+    """Return what is wrong with a key that is none of the ``known`` settings."""
     if key in Settings.__dataclass_fields__:
         return "cannot be set here; leave it out"
     # The key may be written as on the command line.
@@ -148,13 +149,13 @@ def value_of(item: Field[Any], value: object) -> Any:
         value = ",".join(map(_word, value))
     if not item.metadata["repeat"]:
         return parse(_word(value))
-    # A single value needs no list around it.
+    # One value may stand without a list around it.
     values: list[Any] = value if isinstance(value, list) and not _is_span(value) else [value]
     return tuple(parse(_word(f"{one[0]}:{one[1]}" if _is_span(one) else one)) for one in values)
 
 
 def _is_span(value: Any) -> bool:
-    """Return whether it is two whole numbers, as a manifest keeps ``48:71`` (``[48, 71]``)."""
+    """Return whether a value is two whole numbers: a manifest keeps ``48:71`` as ``[48, 71]``."""
     if not isinstance(value, list) or len(value) != 2:
         return False
     return all(type(number) is int for number in value)

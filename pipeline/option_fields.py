@@ -11,14 +11,18 @@ from pipeline.values import parse_text, word_of
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What the command line and the manifest must know about a setting.
+    """Hold what the command line and the manifest must know about a setting.
 
-    help: one line. metavar: what the help calls the value. parse: turns the word into the value.
-    group: the heading in the help. verbs: the commands that have the option; ``batch`` also has
-    those of ``run``. repeat: whether it may be given several times. result: whether it can change
-    the layers; only such settings are compared between runs and kept in the manifest. rare: the
-    commands that show it only with ``--help-all``. elsewhere: other help texts, by command.
-    one_clip: whether ``batch`` leaves it out, as it has a meaning for one clip only.
+    help: one line. metavar: what the help calls the value.
+    parse: turns the word into the value.
+    group: the heading in the help.
+    verbs: the commands that have the option; ``batch`` also has those of ``run``.
+    repeat: whether it may be given several times.
+    result: whether it can change the layers. Only such settings are compared between runs and kept
+    in the manifest.
+    rare: the commands that show it only with ``--help-all``.
+    elsewhere: help texts of commands that need another one than ``help``.
+    one_clip: whether ``batch`` leaves it out, because it has a meaning for one clip only.
     """
 
     help: str
@@ -47,7 +51,7 @@ def flag(item: Field[Any]) -> str:
 
 
 def words_of(item: Field[Any], value: object) -> list[str]:
-    """Return the words that give an option this value; none for its default."""
+    """Return the words of the command line that give an option this value; none for its default."""
     if value == item.default:
         return []
     if value is True:

@@ -20,8 +20,8 @@ def with_options(error: UnlayerError) -> str:
 
     Example: ``film.mkv: is 9000x9000, ...; scale it down, or allow more (--max-pixels)``.
     """
-    options = ", ".join(f"--{name.replace('_', '-')}" for name in error.settings)
-    return f"{error} ({options})" if options else str(error)
+    named = ", ".join(f"--{name.replace('_', '-')}" for name in error.settings)
+    return f"{error} ({named})" if named else str(error)
 
 
 def with_named_options(text: str) -> str:
@@ -36,9 +36,9 @@ def with_named_options(text: str) -> str:
 
 @contextmanager
 def python_names() -> Iterator[None]:
-    """Let the errors raised inside name settings as Python callers write them, see :func:`renamed`.
+    """Make the errors raised inside name settings as Python callers write them.
 
-    An error's class and traceback stay.
+    An error's message is changed by :func:`renamed`; its class and traceback stay.
     """
     try:
         yield
@@ -53,7 +53,7 @@ def python_names() -> Iterator[None]:
 def renamed(text: str) -> str:
     """Return a message with ``--max-seconds`` written ``max_seconds``, and so on.
 
-    What belongs to another command (``probe --csv``) stays, as only the command line has it.
+    Options of another command (``probe --csv``) stay, because Python callers do not have them.
     """
     for item in options("run"):
         text = re.sub(rf"(?<!probe )(?<!batch )(?<![\w-]){flag(item)}(?![\w-])", item.name, text)

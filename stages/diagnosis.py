@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.borders import dark_border
+from stages.dark_bars import dark_border
 
 THERE = "there"
 PERHAPS = "perhaps"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stages.borders import DARK, STEP, dark_border
+from stages.dark_bars import DARK, STEP, dark_border
 from stages.diagnosis import NOT_THERE, PERHAPS, THERE, ClipSample, Diagnosis
 from stages.media.clip import ScanType
 from stages.motion.flow import shrunk

@@ -1,7 +1,7 @@
-"""Run the command line: call what the words ask for, and turn errors into one line and a status.
+"""Run the command line: do what its words ask for, and turn errors into one line and a status.
 
-Nothing heavy is imported before the words are known to be right, so that a mistyped option is
-answered at once.
+A verb (``run``, ``probe`` and so on) is the word that says what to do. Nothing heavy is imported
+before the words are known to be right, so that a mistyped option is answered at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import NoReturn
 
@@ -32,29 +32,42 @@ from stages.errors import UnlayerError, UsageError
 COMPLETING = f"_{SCRIPT.upper()}_COMPLETE"
 """The variable that the shell sets when it asks for the words that may come next."""
 ALONE = ("-h", "--help", "--version", "--install-completion", "--show-completion")
-"""Options that stand without a command."""
+"""Options that stand without a verb."""
 DRY_RUN = {
     "run": "estimate.dry_chain:dry_run",
     "batch": "estimate.dry_batch:dry_batch",
 }
-"""The functions that answer ``--dry-run``, as ``module:name`` in :mod:`pipeline`."""
+"""The functions that do ``--dry-run`` of a verb, as ``module:name`` in :mod:`pipeline`."""
 
 AUTO = "auto"
-"""The task of a run that does what the diagnoses find; :data:`pipeline.tasks.AUTO` is the same."""
+"""The task of a run that does what the diagnoses find.
+
+It repeats :data:`pipeline.tasks.AUTO`, whose import takes long.
+"""
 LEADING = ("--quiet", "--json", "--no-progress", "--debug")
-"""Switches that may stand before the command."""
+"""Switches that may stand before the verb."""
 
 _SUFFIX = re.compile(r"[^.]\.\w{1,5}$", re.ASCII)
 """The end of a file's name, such as ``.mp4``."""
 
-_debugging = [False]
-"""Whether the settings, which may come from a file, ask for tracebacks."""
-_wants_json = [False]
-"""Whether they ask for JSON lines."""
+
+@dataclass
+class _ErrorStyle:
+    """Hold how errors are shown, once the settings are known.
+
+    debug: whether with a traceback. json: whether also as JSON lines.
+    """
+
+    debug: bool = False
+    json: bool = False
+
+
+_error_style = _ErrorStyle()
+"""What the settings ask for. They may come from a file, so the words do not tell it."""
 
 
 def parse(verb: str, words: Sequence[str]) -> Settings:
-    """Return the settings that ``words``, without the command, ask for.
+    """Return the settings that the words after a verb ask for.
 
     Raises UsageError. ``--help`` exits with 0.
     """
@@ -69,15 +82,11 @@ def dispatch(words: Sequence[str]) -> int:
         words = [words[1], "--help"]
     if not words or words[0] in (*ALONE, "help"):
         return _without_verb(words)
-    verb = words[0]
-    if verb not in VERBS:
-        _refuse_unknown_verb(verb)
-    settings = parse(verb, words[1:])
-    _debugging[0], _wants_json[0] = settings.debug, settings.json
-    if verb == "run" and not settings.task and settings.inputs:
-        settings = replace(settings, task=AUTO)
-    if verb == "run" and (settings.inputs and settings.inputs[0].is_dir()):
-        verb, settings = _one_by_one(settings)
+    if words[0] not in VERBS:
+        _refuse_unknown_verb(words[0])
+    settings = parse(words[0], words[1:])
+    _error_style.debug, _error_style.json = settings.debug, settings.json
+    verb, settings = _with_defaults_of_inputs(words[0], settings)
     if verb in ("run", "batch") or (verb == "probe" and settings.task):
         _check_task(verb, settings)
     where = DRY_RUN[verb] if settings.dry_run else VERBS[verb].where
@@ -85,6 +94,18 @@ def dispatch(words: Sequence[str]) -> int:
     status = getattr(import_module(f"{PACKAGE}.{module}"), name)(settings)
     assert isinstance(status, int)
     return status
+
+
+def _with_defaults_of_inputs(verb: str, settings: Settings) -> tuple[str, Settings]:
+    """Return the verb and the settings, with what ``run`` does where it is not told otherwise.
+
+    Without a task it takes :data:`AUTO`. A folder of single pictures becomes a batch.
+    """
+    if verb != "run" or not settings.inputs:
+        return verb, settings
+    if not settings.task:
+        settings = replace(settings, task=AUTO)
+    return _one_by_one(settings) if settings.inputs[0].is_dir() else (verb, settings)
 
 
 def _refuse_unknown_verb(word: str) -> NoReturn:
@@ -100,7 +121,7 @@ def _refuse_unknown_verb(word: str) -> NoReturn:
 
 
 def _one_by_one(settings: Settings) -> tuple[str, Settings]:
-    """Return the verb and the settings for a folder: single pictures are a batch."""
+    """Return the verb and the settings for a folder: single pictures become a batch."""
     from pipeline.batch.single_pictures import as_batch, why_single
 
     why = why_single(settings.inputs)
@@ -112,7 +133,7 @@ def _one_by_one(settings: Settings) -> tuple[str, Settings]:
 
 
 def _without_verb(words: Sequence[str]) -> int:
-    """Answer options that stand without a command, and no words at all."""
+    """Do what options without a verb ask for. Without any words, show the help; the status is 2."""
     asks_for_help = not words or words[0] == "help"
     # Completion belongs to the installed program, however this process was started.
     name = SCRIPT if words and "completion" in words[0] else program()
@@ -127,7 +148,7 @@ def _check_task(verb: str, settings: Settings) -> None:
     from pipeline.tasks import check_names, shadowed_task_warning, task_names
 
     check_names(settings.task)
-    # A run shows this warning among its own.
+    # A run shows this warning among its own warnings.
     if verb == "batch" or settings.dry_run:
         for name in task_names(settings.task):
             warning = shadowed_task_warning(name)
@@ -174,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             status = _dispatch_or_explain(words, stop)
             stop.over = True
-        # A second signal may come before the first is answered. From here on signals are only
+        # A second signal may come while the first one is reported. After that, signals are only
         # counted.
         except KeyboardInterrupt as again:
             stop.over = True
@@ -214,7 +235,7 @@ def looks_like_a_file(word: str) -> bool:
 def _failed(words: Sequence[str], text: str, status: int) -> int:
     """Say why the program ends, also as a JSON line where those are wanted; return ``status``."""
     say(text)
-    if words[:1] in (["run"], ["batch"]) and ("--json" in words or _wants_json[0]):
+    if words[:1] in (["run"], ["batch"]) and ("--json" in words or _error_style.json):
         from pipeline.runtime.progress import print_event
 
         with suppress(OSError):
@@ -225,7 +246,7 @@ def _failed(words: Sequence[str], text: str, status: int) -> int:
 def _dispatch_or_explain(words: list[str], stop: Stopping) -> int:
     """Do what ``words`` ask for, print errors as one line, and return the exit status."""
     try:
-        _debugging[0] = _wants_json[0] = False
+        _error_style.debug = _error_style.json = False
         return dispatch(words)
     except BrokenPipeError:  # whoever read our output has ended, as in `probe | head`
         if words[:1] in (["run"], ["batch"]):
@@ -241,7 +262,7 @@ def _dispatch_or_explain(words: list[str], stop: Stopping) -> int:
             stop.telling = True
             text = stopped.args[0] if stopped.args else "stopped"
             return _failed(words, text, status_of(stopped))
-        if "--debug" in words or _debugging[0]:
+        if "--debug" in words or _error_style.debug:
             traceback.print_exc()
         if isinstance(error, UnlayerError):
             return _failed(words, with_options(error), error.exit_status)

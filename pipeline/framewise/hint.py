@@ -18,7 +18,7 @@ from pipeline.hint_arguments import HintArgument
 from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.settings import HINTS
 from pipeline.task import Job
-from stages.borders import Border
+from stages.dark_bars import Border
 from stages.errors import UsageError
 from stages.hint_regions import HintRegion
 from stages.media.read import Clip, open_clip

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from stages.borders import Beyond
 from stages.context import Note, Separation, SeparationContext, confidence_name
+from stages.dark_bars import Beyond
 
 LEAST_WINDOW = 3
 """Frames of the shortest window of a clip."""

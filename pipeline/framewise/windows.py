@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from pipeline.runtime.progress import Step
-from stages.borders import Border, BorderWatch
+from stages.dark_bars import Border, BorderWatch
 from stages.media.clip import Frames
 from stages.media.read import Clip
 
 
 @dataclass
 class Overview:
-    """What the first pass over a clip finds.
+    """Hold what the first pass over a clip finds.
 
     first: number of the first frame that is read.
     times: presentation time of every frame in seconds.
@@ -46,14 +46,14 @@ def read_overview(clip: Clip, sample_size: int, step: Step) -> Overview:
     for block in clip.blocks():
         if not times:
             first = block.first
-        for pixels in block.pixels:
+        for pixels, time in zip(block.pixels, block.times, strict=True):
             if len(times) % stride == 0:
                 kept.append((first + len(times), pixels.clone()))
-                if len(kept) > 2 * sample_size - 1:
+                if len(kept) >= 2 * sample_size:
                     kept = kept[::2]
                     stride *= 2
             watch.add(pixels)
-            times.append(block.times[len(times) - (block.first - first)])
+            times.append(time)
         step(len(times) / max(len(times), clip.info.frames or 1), f"frame {block.last + 1}")
     if len(kept) > sample_size:
         last = len(kept) - 1
@@ -68,7 +68,7 @@ def windows(clip: Clip, length: int, overlap: int) -> Iterator[Frames]:
     overlap: how many frames a window shares with the one before it.
     """
     pending: Frames | None = None
-    unseen = 0
+    unseen = 0  # frames of ``pending`` that no window has had yet
     for block in clip.blocks():
         pending = block if pending is None else concatenated(pending, block)
         unseen += len(block)

@@ -106,21 +106,13 @@ def _perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, ob
     out = settings.out or default_folder(settings)
     refuse_input_as_folder(settings, out)
     try:
-        with stages.stage("open"):
-            clip = open_checked(settings)
-            check_rate(settings.timeline, clip.info)
-            for warning in (*input_warnings(settings), *lost_hints):
-                stages.warn(warning)
+        clip = _open(settings, stages, lost_hints)
         guard = InputGuard([*clip.paths, *settings.hint_files])
         with claim(out) as folder, explaining_errors(clip, folder, device):
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)
             guard.remember_checksums(sums if tuple(settings.inputs) == clip.paths else [])
             identity = manifest.identity(settings, sums)
-            if not prepare(folder, identity, settings, task):
-                if settings.timeline:
-                    add_timelines(folder, settings.timeline, clip.info)
-                return out, None
             opened = _OpenedRun(
                 settings=settings,
                 task=task,
@@ -132,9 +124,26 @@ def _perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, ob
                 sums=sums,
                 identity=identity,
             )
-            return out, _do_task(opened, folder)
+            if prepare(folder, identity, settings, task):
+                return out, _do_task(opened, folder)
+            if settings.timeline:
+                add_timelines(folder, settings.timeline, clip.info)
+            return out, None
     finally:
         stages.reporter.close()
+
+
+def _open(settings: Settings, stages: Stages, lost_hints: Sequence[str]) -> Clip:
+    """Open the input and warn of what is known of it before any frame is decoded.
+
+    lost_hints: a warning for each hint of an earlier run that is not there any more.
+    """
+    with stages.stage("open"):
+        clip = open_checked(settings)
+        check_rate(settings.timeline, clip.info)
+        for warning in (*input_warnings(settings), *lost_hints):
+            stages.warn(warning)
+    return clip
 
 
 def _do_task(opened: _OpenedRun, folder: RunFolder) -> dict[str, Any]:

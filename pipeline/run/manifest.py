@@ -136,45 +136,53 @@ def build(
     sums: the inputs' checksums. info: the clip. result: what the task made. outcome: how the run
     went.
     """
-    frames = result.frames if len(settings.inputs) == 1 else 1
-    names = map(settings.known_as, settings.inputs)
-    hint_checksums = {
-        name: value
-        for name, value in ((HINT, outcome.hint_sha256), (REFINED, outcome.refined_sha256))
-        if value is not None
-    }
-    colors = {"colors": [dict(entry) for entry in result.colors]} if result.colors else {}
-    timelines = {"timelines": list(outcome.timelines)} if outcome.timelines else {}
-    more_of_inputs: dict[str, object] = {"variable_rate": True} if result.variable_rate else {}
-    if lost := _tags_without_layer(info, result):
-        more_of_inputs["not_kept"] = lost
     return {
         "schema": SCHEMA,
         "task": settings.task,
-        "input": [
-            {**describe_input(name, checksum, info, frames), **more_of_inputs}
-            for name, checksum in zip(names, sums, strict=True)
-        ],
+        "input": _inputs(settings, sums, info, result),
         "settings": settings.kept(),
-        **hint_checksums,
+        **_without_empty({HINT: outcome.hint_sha256, REFINED: outcome.refined_sha256}),
         "layers": _layers(result),
         "transitions": [dict(entry) for entry in result.transitions],
-        **colors,
+        **_without_empty({"colors": [dict(entry) for entry in result.colors]}),
         "sheets": [sheet.name for sheet in result.sheets],
-        **timelines,
+        **_without_empty({"timelines": list(outcome.timelines)}),
         "warnings": list(outcome.warnings),
         "report_files": list(outcome.report_files),
         "thumbnail": outcome.thumbnail,
-        "report": {
-            **result.report,
-            "seconds": round(outcome.seconds, 3),
-            "stages": {name: round(spent, 3) for name, spent in outcome.stages.items()},
-            "device": str(outcome.device),
-            "peak_memory": peak_memory(),
-            "threads": workers(),
-            "versions": versions(),
-        },
+        "report": _report(result, outcome),
     }
+
+
+def _inputs(
+    settings: Settings, sums: Sequence[str], info: ClipInfo, result: Result
+) -> list[dict[str, object]]:
+    """Return the entries of the inputs, in the order in which they were given."""
+    frames = result.frames if len(settings.inputs) == 1 else 1
+    of_all: dict[str, object] = {"variable_rate": True} if result.variable_rate else {}
+    of_all |= _without_empty({"not_kept": _tags_without_layer(info, result)})
+    return [
+        {**describe_input(settings.known_as(path), checksum, info, frames), **of_all}
+        for path, checksum in zip(settings.inputs, sums, strict=True)
+    ]
+
+
+def _report(result: Result, outcome: RunOutcome) -> dict[str, object]:
+    """Return the figures of the run: the task's own, then times, device, memory and versions."""
+    return {
+        **result.report,
+        "seconds": round(outcome.seconds, 3),
+        "stages": {name: round(spent, 3) for name, spent in outcome.stages.items()},
+        "device": str(outcome.device),
+        "peak_memory": peak_memory(),
+        "threads": workers(),
+        "versions": versions(),
+    }
+
+
+def _without_empty(entries: Mapping[str, object]) -> dict[str, object]:
+    """Return the entries that hold something. The manifest leaves the others out."""
+    return {name: value for name, value in entries.items() if value}
 
 
 def _tags_without_layer(info: ClipInfo, result: Result) -> list[str]:

@@ -1,7 +1,7 @@
 """Divide a run's timeline into clips at its edit points.
 
-Under a transition the edit point lies in the middle of the mixed frames. Where the mixed frames
-were not taken apart, it lies where the incoming scene outweighs the outgoing one.
+The edit point of a transition is the middle of its mixed frames. If these were not taken apart, it
+is the frame from which on the incoming scene outweighs the outgoing one.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def edited_clips(
     end = max(last for _, last in spans)
     clips: list[TimelineClip] = []
     joins: list[Join] = []
-    first = begin
+    first = begin  # of the next clip
     shown = _shown_in_turn(scenes, transitions)
-    # No transition follows what is shown last.
+    # After the last scene, the entry is None: no transition follows.
     for name, entry in zip_longest(shown, transitions):
         join, edit_point = (None, end + 1) if entry is None else _join_and_edit_point(entry, begin)
         if edit_point > first:
@@ -42,8 +42,8 @@ def edited_clips(
             joins.append(join)
             first = edit_point
         elif joins:
-            # Nothing is shown between two edit points at the same frame: the later transition
-            # joins the clips.
+            # Two edit points at the same frame leave nothing between them to show. The later
+            # transition joins the clips.
             joins[-1] = join
     return tuple(clips), tuple(joins[:-1])
 
@@ -66,9 +66,9 @@ def _clip_of(name: str, first: int, last: int, scenes: Mapping[str, TimelineMedi
 def _join_and_edit_point(entry: TransitionEntry, begin: int) -> tuple[Join, int]:
     """Return what joins two clips, and the first frame of the second one.
 
-    It is ``None`` for a cut, and for a transition whose frames were not taken apart.
+    A cut, and a transition whose frames were not taken apart, have ``None`` as what joins.
 
-    begin: the input's first frame, before which there is no edit point.
+    begin: the input's first frame. The edit point lies after it, so the first clip has a frame.
     """
     if entry.is_cut:
         return None, entry.first

@@ -109,7 +109,7 @@ def _patches(frames: Tensor) -> Tensor:
 
 
 def blue_sky(frames: Tensor) -> float:
-    """Return how likely working pictures were taken under a blue sky, 0 to 1.
+    """Return how likely working pictures ``(T, 3, h, w)`` were taken under a blue sky, 0 to 1.
 
     A sky is even, lit and blue, and reaches down from the upper edge.
     """

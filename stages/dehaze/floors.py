@@ -81,7 +81,7 @@ def _texture(bound: Tensor, most: Tensor, radius: int) -> Tensor:
 def quantile_or_zero(values: Tensor, weights: Tensor, part: float) -> float:
     """Return the value below which ``part`` of the weight lies; 0 if nothing has a weight.
 
-    values, weights: of one shape. part: 0 to 1.
+    values, weights: of the same shape, any. part: 0 to 1.
     """
     if float(weights.sum()) <= 0:
         return 0.0

@@ -266,7 +266,10 @@ def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> t
 
 
 def _turns_within(budget: float, small: Tensor, airlight: Tensor, ties: MotionTies | None) -> int:
-    """Return how many turns of the envelope's fit take their part of ``budget`` seconds."""
+    """Return how many turns of the envelope's fit take their part of ``budget`` seconds.
+
+    The cost of a turn is measured. small, airlight, ties: see :func:`envelope`.
+    """
     began = time.monotonic()
     envelope(small, airlight, ties, turns=1)
     fitting = int(BEFORE_FULL_SIZE * budget / (time.monotonic() - began + 1e-6))
@@ -276,7 +279,8 @@ def _turns_within(budget: float, small: Tensor, airlight: Tensor, ties: MotionTi
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: DehazeSurvey) -> dict[str, Tensor]:
     """Return layers that mix to ``frames`` again after they were faded between two windows.
 
-    The airlight and the transmission stay, as far as the clear picture lies in [0, 1].
+    frames and the layers: ``(T, C, H, W)`` in [0, 1]. The airlight and the transmission stay, as
+    far as the clear picture lies in [0, 1].
     """
     del facts
     transmission, clear = settled(frames, layers["transmission"], layers["airlight"])
@@ -295,7 +299,7 @@ def settled(frames: Tensor, transmission: Tensor, airlight: Tensor) -> tuple[Ten
 
 
 def _each(frames: Tensor, context: SeparationContext) -> Separation:
-    """Separate unrelated pictures one by one."""
+    """Separate unrelated pictures ``(T, 3, H, W)`` one by one."""
     budget = context.settings.max_seconds
     part_budget = None if budget is None else budget / len(frames)
     settings = replace(context.settings, max_seconds=part_budget)

@@ -55,7 +55,7 @@ def least_transmission(frames: Tensor, airlight: Tensor) -> Tensor:
 
 
 def rounded(picture: Tensor) -> Tensor:
-    """Return the picture as a file of 8 bits a value holds it."""
+    """Return a picture, of any shape, with its values as a file of 8 bits holds them."""
     return (picture.clamp(0, 1) * 255).round() / 255
 
 

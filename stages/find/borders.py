@@ -2,7 +2,7 @@
 
 A border says nothing about what a frame shows. If it counted, two films with black bars, or two
 photographs of a slideshow, would seem to have much in common. Frames are ``(H, W, 3)`` float32,
-RGB in [0, 1]. See :mod:`stages.borders` for the dark bars of a whole clip.
+RGB in [0, 1]. See :mod:`stages.dark_bars` for the dark bars of a whole clip.
 """
 
 from __future__ import annotations

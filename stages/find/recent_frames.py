@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.borders import DARK, Border, dark_lines, even_border
+from stages.dark_bars import DARK, Border, dark_lines, even_border
 from stages.find.borders import SOFT_EDGE
 from stages.find.features import Array, OpticalFlow, contents, distances
 

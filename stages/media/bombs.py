@@ -16,6 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.errors import UnlayerError
+from stages.media.mp4_boxes import (
+    BOX_HEAD,
+    COUNT,
+    FULL_BOX_HEAD,
+    LONG_BOX_HEAD,
+    SIZE_IS_LONG,
+    SIZE_TO_END,
+)
+from stages.media.picture_metadata import CHUNK_CHECKSUM, CHUNK_HEAD, PNG_SIGNATURE
 from stages.media.sniff import printable
 
 MAX_METADATA = 64 << 20
@@ -30,17 +39,25 @@ MAX_FREE_SAMPLES = 1 << 22
 """Samples that an MP4 may declare beyond two for each byte, as a file that was cut off does."""
 _MP4 = (b"ftyp", b"moov", b"mdat", b"moof", b"wide", b"free", b"skip", b"pnot", b"styp", b"sidx")
 _CONTAINER_BOXES = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_GIF_HEADER = 13  # bytes of a GIF's signature and screen descriptor
+_TABLE_HEAD = FULL_BOX_HEAD + COUNT  # bytes of an MP4's table of samples before its entries
+_TIME_ENTRY = 8  # bytes of an entry of stts and ctts: a number of samples, and their time
+# A GIF (GIF89a, sections 18 to 24) is its signature and its screen, a colour table, and blocks.
+_GIF_HEADER = 13  # bytes of the signature and of the screen's descriptor
+_SCREEN_FLAGS = 10  # the place of the flags in these bytes
+_FRAME_MARK, _EXTENSION_MARK = 0x2C, 0x21  # what a frame and an extension begin with
+_FRAME_FLAGS = 9  # the place of the flags in a frame's descriptor, counted from its mark
+_FRAME_HEAD = 11  # bytes of a frame's descriptor and of the code size
+_EXTENSION_HEAD = 2  # bytes of an extension before its data: the mark and the kind
+_HAS_TABLE, _TABLE_SIZE = 0x80, 0x07  # bits of the flags: is there a colour table, how large is it
 _STEP = 1 << 20  # bytes that are inflated at a time
-_MIN_FRAME_BYTES = 12  # of a GIF's frame: a descriptor, the code size, an end mark
+_MIN_FRAME_BYTES = _FRAME_HEAD + 1  # of a GIF's frame: its head, and an end mark
 _Bytes = bytes | mmap.mmap
 
 
 def check_metadata(path: Path) -> None:
     """Raise :class:`UnlayerError` for a PNG or APNG whose metadata exceeds this module's limits."""
     with path.open("rb") as file:
-        if file.read(8) != _PNG:
+        if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
             return
     with _mapped(path) as data:
         if fault := metadata_fault(data):
@@ -56,8 +73,9 @@ def metadata_fault(data: _Bytes) -> str | None:
             return f"holds more than {MAX_TEXTS} texts beside its pixels"
         if kind in (b"iCCP", b"zTXt"):
             # The content is a name, a zero, the compression method and the packed data.
-            packed = data.find(b"\0", begin, end) + 2
-            unpacked += _inflated(data, packed, end, MAX_METADATA - unpacked) if packed > 1 else 0
+            zero = data.find(b"\0", begin, end)
+            if zero >= 0:
+                unpacked += _inflated(data, zero + 2, end, MAX_METADATA - unpacked)
         if unpacked > MAX_METADATA:
             return f"holds compressed metadata of more than {MAX_METADATA >> 20} MiB"
     return None
@@ -66,7 +84,7 @@ def metadata_fault(data: _Bytes) -> str | None:
 def check_index(path: Path) -> None:
     """Raise :class:`UnlayerError` for an MP4 or MOV that declares far more samples than bytes."""
     with path.open("rb") as file:
-        if file.read(8)[4:] not in _MP4:
+        if file.read(BOX_HEAD)[4:] not in _MP4:
             return
     with _mapped(path) as data:
         most = 2 * len(data) + MAX_FREE_SAMPLES
@@ -84,13 +102,13 @@ def _sample_counts(data: _Bytes, place: int, end: int) -> Iterator[int]:
     last.
     """
     runs = 0
-    while place + 8 <= end:
-        size, kind = struct.unpack(">I4s", data[place : place + 8])
-        begin = place + 8
-        if size == 1 and begin + 8 <= end:
-            size = int.from_bytes(data[begin : begin + 8], "big")
-            begin += 8
-        after = min(place + size, end) if size else end
+    while place + BOX_HEAD <= end:
+        size, kind = struct.unpack(">I4s", data[place : place + BOX_HEAD])
+        begin = place + BOX_HEAD
+        if size == SIZE_IS_LONG and place + LONG_BOX_HEAD <= end:
+            begin = place + LONG_BOX_HEAD
+            size = int.from_bytes(data[place + BOX_HEAD : begin], "big")
+        after = end if size == SIZE_TO_END else min(place + size, end)
         if after < begin:
             return
         if kind in _CONTAINER_BOXES:
@@ -98,20 +116,27 @@ def _sample_counts(data: _Bytes, place: int, end: int) -> Iterator[int]:
                 runs += count if kind in (b"moof", b"traf") else 0
                 yield count
         elif kind in (b"stsz", b"stz2"):
-            yield int.from_bytes(data[begin + 8 : begin + 12], "big")
+            # The size that all samples have comes before their number.
+            yield _number(data, begin + FULL_BOX_HEAD + 4)
         elif kind == b"trun":
-            runs += int.from_bytes(data[begin + 4 : begin + 8], "big")
+            runs += _number(data, begin + FULL_BOX_HEAD)
         elif kind in (b"stts", b"ctts"):
-            entries = min(
-                int.from_bytes(data[begin + 4 : begin + 8], "big"), (after - begin - 8) // 8
-            )
-            counts = data[begin + 8 : begin + 8 + 8 * max(0, entries)]
-            yield sum(
-                int.from_bytes(counts[place : place + 4], "big")
-                for place in range(0, len(counts), 8)
-            )
+            yield _samples_of_times(data, begin, after)
         place = after
     yield runs
+
+
+def _samples_of_times(data: _Bytes, begin: int, end: int) -> int:
+    """Return how many samples a table of times declares, given the begin and end of its content."""
+    first = begin + _TABLE_HEAD
+    entries = min(_number(data, begin + FULL_BOX_HEAD), (end - first) // _TIME_ENTRY)
+    table = data[first : first + _TIME_ENTRY * max(0, entries)]
+    return sum(_number(table, at) for at in range(0, len(table), _TIME_ENTRY))
+
+
+def _number(data: _Bytes, at: int) -> int:
+    """Return the number of 4 bytes at a position; the data may end within it."""
+    return int.from_bytes(data[at : at + 4], "big")
 
 
 def check_animation(path: Path, container: str, width: int, height: int) -> None:
@@ -135,13 +160,13 @@ def check_animation(path: Path, container: str, width: int, height: int) -> None
 
 def _chunks(data: _Bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield each PNG chunk's kind and the begin and end of its content."""
-    place = len(_PNG)
+    place = len(PNG_SIGNATURE)
     length = len(data)
-    while place + 8 <= length:
-        size, kind = struct.unpack(">I4s", data[place : place + 8])
-        begin = place + 8
+    while place + CHUNK_HEAD <= length:
+        size, kind = struct.unpack(">I4s", data[place : place + CHUNK_HEAD])
+        begin = place + CHUNK_HEAD
         yield kind, begin, min(begin + size, length)
-        place = begin + size + 4
+        place = begin + size + CHUNK_CHECKSUM
 
 
 def _inflated(data: _Bytes, begin: int, end: int, most: int) -> int:
@@ -164,18 +189,19 @@ def _gif_frames(data: _Bytes) -> Iterator[int]:
     place = _GIF_HEADER
     length = len(data)
     if length > place:
-        place += _color_table_bytes(data[10])
+        place += _color_table_bytes(data[_SCREEN_FLAGS])
     while place < length:
         mark = data[place]
-        if mark == 0x2C and place + 10 < length:
+        if mark == _FRAME_MARK and place + _FRAME_HEAD <= length:
             yield place
-            place += 11 + _color_table_bytes(data[place + 9])
-        elif mark == 0x21:
-            place += 2
+            place += _FRAME_HEAD + _color_table_bytes(data[place + _FRAME_FLAGS])
+        elif mark == _EXTENSION_MARK:
+            place += _EXTENSION_HEAD
         else:
             # The end, or something that the media library skips as well.
             place += 1
             continue
+        # The data are blocks of up to 255 bytes, each after its length, until one of length 0.
         while place < length and (size := data[place]):
             place += 1 + size
         place += 1
@@ -188,7 +214,7 @@ def _apng_frames(data: _Bytes) -> Iterator[int]:
 
 def _color_table_bytes(flags: int) -> int:
     """Return the size in bytes of the colour table that a GIF's flags declare."""
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+    return 3 << ((flags & _TABLE_SIZE) + 1) if flags & _HAS_TABLE else 0
 
 
 @contextlib.contextmanager

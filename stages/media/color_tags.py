@@ -12,7 +12,7 @@ from dataclasses import dataclass
 UNSPECIFIED = 2
 BT709 = 1
 BT2020 = 9
-PQ, HLG, LINEAR = 16, 18, 8
+PQ, HLG, LINEAR, SRGB = 16, 18, 8, 13
 RGB_MATRIX = 0
 PRIMARIES = {
     1: "BT.709",
@@ -49,6 +49,10 @@ WIDE = frozenset({8, 9, 10, 11, 12})
 """Primaries with colours that BT.709 cannot show."""
 HDR_WHITE = 203
 """HDR reference white in cd/m2 (BT.2408-7, table 1)."""
+MASTERING_BYTES = 24
+"""Bytes of an ``mdcv`` payload: eight coordinates of 2 bytes, two luminances of 4."""
+CHROMATICITY_STEPS, LUMINANCE_STEPS = 50_000, 10_000
+"""The steps in which that payload counts: of a chromaticity from 0 to 1, and of one cd/m2."""
 _NOMINAL_PEAK = 1000.0  # cd/m2: HLG's nominal peak (BT.2100) and a usual mastering display
 _PQ_PEAK = 10_000  # cd/m2: the most that PQ can encode (SMPTE ST 2084)
 
@@ -103,7 +107,7 @@ class ColorTags:
             return _NOMINAL_PEAK
         brightest = self.light[0] if self.light else 0
         if not brightest and self.mastering is not None:
-            brightest = int.from_bytes(self.mastering[16:20], "big") // 10_000
+            brightest = int.from_bytes(self.mastering[16:20], "big") // LUMINANCE_STEPS
         if not brightest:
             return _NOMINAL_PEAK
         return float(min(_PQ_PEAK, max(HDR_WHITE, brightest)))
@@ -112,17 +116,17 @@ class ColorTags:
 def mastering_values(data: bytes) -> dict[str, list[float] | float]:
     """Return an ``mdcv`` payload of 24 bytes as numbers: chromaticities, and luminances in cd/m2.
 
-    The payload has green, blue, red and white as x and y in units of 0.00002, then the largest and
-    the smallest luminance in units of 0.0001 cd/m2 (SMPTE ST 2086, ISO/IEC 23008-2 D.3.28).
+    The payload has x and y of green, blue, red and white, then the largest and the least luminance
+    (SMPTE ST 2086, ISO/IEC 23008-2 D.3.28).
     """
     names = ("green", "blue", "red", "white")
     points: dict[str, list[float] | float] = {}
     for number, name in enumerate(names):
         at = 4 * number
         points[name] = [
-            int.from_bytes(data[at + 2 * axis : at + 2 * axis + 2], "big") / 50_000
+            int.from_bytes(data[at + 2 * axis : at + 2 * axis + 2], "big") / CHROMATICITY_STEPS
             for axis in (0, 1)
         ]
-    points["max_luminance"] = int.from_bytes(data[16:20], "big") / 10_000
-    points["min_luminance"] = int.from_bytes(data[20:24], "big") / 10_000
+    points["max_luminance"] = int.from_bytes(data[16:20], "big") / LUMINANCE_STEPS
+    points["min_luminance"] = int.from_bytes(data[20:24], "big") / LUMINANCE_STEPS
     return points

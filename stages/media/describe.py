@@ -139,29 +139,18 @@ def _info(
     stored = stream.codec_context.height, stream.codec_context.width
     crop = facts.crop if (frame.height, frame.width) == stored else None
     height, width = frame_pixels.upright_size(frame, crop)
-    aspect = found if (found := stream.sample_aspect_ratio) and found > 0 else Fraction(1)
-    rate = stream.average_rate or stream.guessed_rate or PICTURE_RATE
-    if frame.pts is None and stream.guessed_rate:
-        # Raw streams have no times. The codec's header gives the rate; the demuxer assumes 25.
-        rate = stream.guessed_rate
-    picture = container.format.name in sniff.PICTURES or (
-        container.format.name == "gif" and stream.frames == 1
-    )
-    bits = max(component.bits for component in frame.format.components)
-    metadata = {
-        name.lower(): value for name, value in {**container.metadata, **stream.metadata}.items()
-    }
-    label = metadata.get("timecode", "")
-    return ClipInfo(
+    aspect = _pixel_aspect(stream)
+    rate = _rate(stream, frame)
+    info = ClipInfo(
         path=path,
         width=width,
         height=height,
-        frames=1 if picture else stream.frames or None,
-        rate=PICTURE_RATE if picture else rate,
-        time_base=1 / PICTURE_RATE if picture else stream.time_base or 1 / rate,
+        frames=stream.frames or None,
+        rate=rate,
+        time_base=stream.time_base or 1 / rate,
         pixel_aspect=1 / aspect if orientation.swap else aspect,
         rotation=orientation.degrees,
-        bit_depth=min(16, bits + bits % 2) if bits > 8 else 8,
+        bit_depth=_bit_depth(frame),
         codec=stream.codec_context.name,
         pixel_format=frame.format.name,
         color_space=frame_pixels.matrix_of(frame),
@@ -169,24 +158,70 @@ def _info(
         stream=stream.index,
         audio_streams=len(container.streams.audio),
         subtitle_streams=len(container.streams.subtitles),
-        is_picture=picture,
         has_alpha=frame_pixels.has_alpha(frame) or stream.metadata.get("alpha_mode") == "1",
-        seconds=None if picture else _duration(container),
+        seconds=_duration(container),
         color=_color(frame, facts),
         scan=scan,
         crop=crop,
-        timecode=label if is_timecode(label, rate) else "",
+        timecode=_timecode(container, stream, rate),
         facts=replace(facts, mastering=None, light=None, crop=None),
-        icc=read_icc_profile(path) if picture else None,
-        exif=read_exif(path) if picture else None,
-        dpi=read_dpi(path) if picture else None,
-        foreign_profile=picture and has_foreign_profile(path),
         tags=tuple(sorted(kept_tags(container.metadata))),
         chapters=len(container.chapters()),
     )
+    return _as_picture(info) if _is_picture(container, stream) else info
+
+
+def _is_picture(container: InputContainer, stream: VideoStream) -> bool:
+    """Return whether the file holds one picture. A GIF may hold a clip or a picture."""
+    name = container.format.name
+    return name in sniff.PICTURES or (name == "gif" and stream.frames == 1)
+
+
+def _as_picture(info: ClipInfo) -> ClipInfo:
+    """Return the facts about a picture: one frame without times, and its file's own labels."""
+    return replace(
+        info,
+        frames=1,
+        rate=PICTURE_RATE,
+        time_base=1 / PICTURE_RATE,
+        seconds=None,
+        is_picture=True,
+        icc=read_icc_profile(info.path),
+        exif=read_exif(info.path),
+        dpi=read_dpi(info.path),
+        foreign_profile=has_foreign_profile(info.path),
+    )
+
+
+def _rate(stream: VideoStream, frame: VideoFrame) -> Fraction:
+    """Return the stream's average frames per second. frame: its first one."""
+    if frame.pts is None and stream.guessed_rate:
+        # Raw streams have no times. The codec's header gives the rate; the demuxer assumes 25.
+        return stream.guessed_rate
+    return stream.average_rate or stream.guessed_rate or PICTURE_RATE
+
+
+def _pixel_aspect(stream: VideoStream) -> Fraction:
+    """Return the width of a stored pixel divided by its height; 1 where the stream gives none."""
+    aspect = stream.sample_aspect_ratio
+    return aspect if aspect and aspect > 0 else Fraction(1)
+
+
+def _bit_depth(frame: VideoFrame) -> int:
+    """Return the bits of a frame's values as :attr:`ClipInfo.bit_depth`: 8, 10, 12, 14 or 16."""
+    bits = max(component.bits for component in frame.format.components)
+    return min(16, bits + bits % 2) if bits > 8 else 8
+
+
+def _timecode(container: InputContainer, stream: VideoStream, rate: Fraction) -> str:
+    """Return the time code of the first frame, or nothing. rate: frames per second."""
+    metadata = {**container.metadata, **stream.metadata}
+    label = {name.lower(): value for name, value in metadata.items()}.get("timecode", "")
+    return label if is_timecode(label, rate) else ""
 
 
 def _duration(container: InputContainer) -> Fraction | None:
+    """Return the seconds that the container claims, or None."""
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 

@@ -18,19 +18,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from stages.media.picture_metadata import jpeg_segments, png_chunks, webp_chunks
+from stages.media.picture_metadata import (
+    EXIF_MARKER,
+    JFIF_MARKER,
+    JPEG_START,
+    PNG_SIGNATURE,
+    TIFF_ENTRY,
+    TIFF_ORDERS,
+    is_webp,
+    jpeg_segments,
+    png_chunks,
+    webp_chunks,
+)
 
 MAX_EXIF = 65_000
 """Most bytes of an EXIF block: a JPEG has room for 65,533."""
 _MAX_ENTRIES = 512
 """Most entries of a directory that are read."""
+_MAX_DPI = 60_000.0
+"""Most pixels per inch that are believed; a microscope's picture has up to 50,000."""
 _PREFIX = b"Exif\0\0"
+"""What the block begins with in a JPEG, and in some WebP."""
 _ORIENTATION = 0x0112
 _UPRIGHT = 1
 _SIDEWAYS = range(5, 9)
 """Orientations of pictures whose rows are shown as columns."""
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _INCH, _CENTIMETRE = 2, 3
+_JFIF_INCH, _JFIF_CENTIMETRE = 1, 2
+_PNG_METRE = 1
 _CM_PER_INCH = 2.54
 EXIF_IFD, GPS_IFD, _INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
 ACROSS_AND_DOWN = (
@@ -48,7 +64,13 @@ _UNIT_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 """Bytes of one value of each of TIFF's types."""
 _WORD_SIZES = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
 """Bytes that are swapped together where the byte order changes; a rational has two words."""
-_LONG, _RATIONAL = 4, 5
+_SHORT, _LONG, _RATIONAL = 3, 4, 5
+"""TIFF's types of numbers of 16 bits, of 32 bits, and of fractions of two of these."""
+_INLINE = 4
+"""Bytes of a value up to which it stands in its entry. Larger ones have their place there."""
+_VALUE = 8
+"""Where in an entry the value or its place is."""
+_PARTS_OF_AN_INCH = 1000  # the denominator with which a resolution is written
 _FAULTS = (OSError, ValueError, struct.error, EOFError, MemoryError, IndexError)
 
 
@@ -72,7 +94,7 @@ def read_exif(path: Path) -> bytes | None:
     """
     with contextlib.suppress(*_FAULTS), path.open("rb") as file:
         head = file.read(16)
-        if head[:4] in (b"II*\0", b"MM\0*"):
+        if head[:4] in TIFF_ORDERS:
             return _block_of_tiff(file)
         block = _block_in(file, head)
         if block is not None and len(block) <= MAX_EXIF:
@@ -88,11 +110,11 @@ def read_dpi(path: Path) -> tuple[float, float] | None:
     found: tuple[float, float] | None = None
     with contextlib.suppress(*_FAULTS), path.open("rb") as file:
         head = file.read(16)
-        if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        if head.startswith(PNG_SIGNATURE):
             found = _png_dpi(file)
-        elif head.startswith(b"\xff\xd8\xff"):
+        elif head.startswith(JPEG_START):
             found = _jpeg_dpi(file)
-        is_tiff = head[:4] in (b"II*\0", b"MM\0*")
+        is_tiff = head[:4] in TIFF_ORDERS
         block = None if is_tiff else _block_in(file, head)
         view = file if is_tiff else io.BytesIO(block or b"")
         main = read_directory(view, *_start(view))
@@ -105,15 +127,15 @@ def read_dpi(path: Path) -> tuple[float, float] | None:
 
 def _block_in(file: BinaryIO, head: bytes) -> bytes | None:
     """Return the block of a JPEG, PNG or WebP, as it is stored there."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(PNG_SIGNATURE):
         for kind, size in png_chunks(file):
             if kind == b"eXIf" and size <= MAX_EXIF:
                 return file.read(size)
-    elif head.startswith(b"\xff\xd8\xff"):
+    elif head.startswith(JPEG_START):
         for marker, size in jpeg_segments(file):
-            if marker == 0xE1 and size > len(_PREFIX) and file.read(len(_PREFIX)) == _PREFIX:
+            if marker == EXIF_MARKER and size > len(_PREFIX) and file.read(len(_PREFIX)) == _PREFIX:
                 return file.read(size - len(_PREFIX))
-    elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    elif is_webp(head):
         for kind, size in webp_chunks(file):
             if kind == b"EXIF" and size <= MAX_EXIF:
                 return file.read(size).removeprefix(_PREFIX)
@@ -131,21 +153,24 @@ def upright_block(block: bytes) -> bytes:
     main = _entry_places(data, order, place)
     if _ORIENTATION in main:
         at = main[_ORIENTATION]
-        (turned,) = struct.unpack_from(f"{order}H", data, at + 8)
-        struct.pack_into(f"{order}HIHH", data, at + 2, 3, 1, _UPRIGHT, 0)
+        (turned,) = struct.unpack_from(f"{order}H", data, at + _VALUE)
+        # Type, count, value and padding.
+        struct.pack_into(f"{order}HIHH", data, at + 2, _SHORT, 1, _UPRIGHT, 0)
         if turned in _SIDEWAYS:
             # A damaged inner directory is no reason to lose the rest.
             with contextlib.suppress(struct.error):
                 _turn_sides(data, order, main)
     (count,) = struct.unpack_from(f"{order}H", data, place)
-    struct.pack_into(f"{order}I", data, place + 2 + 12 * count, 0)
+    # The place of the next directory, the thumbnail's, follows the entries.
+    struct.pack_into(f"{order}I", data, place + 2 + TIFF_ENTRY * count, 0)
     return bytes(data)
 
 
 def _entry_places(data: bytearray, order: str, place: int) -> dict[int, int]:
     """Return where each entry of the directory at ``place`` begins, by its tag."""
     (count,) = struct.unpack_from(f"{order}H", data, place)
-    places = range(place + 2, place + 2 + 12 * count, 12)
+    first = place + 2
+    places = range(first, first + TIFF_ENTRY * count, TIFF_ENTRY)
     return {struct.unpack_from(f"{order}H", data, at)[0]: at for at in places}
 
 
@@ -158,13 +183,13 @@ def _turn_sides(data: bytearray, order: str, main: Mapping[int, int]) -> None:
     for tag in (EXIF_IFD, _INTEROPERABILITY_IFD):
         if tag not in levels[-1]:
             break
-        (place,) = struct.unpack_from(f"{order}I", data, levels[-1][tag] + 8)
+        (place,) = struct.unpack_from(f"{order}I", data, levels[-1][tag] + _VALUE)
         levels.append(_entry_places(data, order, place))
     for places in levels:
         for pair in ACROSS_AND_DOWN:
             if all(tag in places for tag in pair):
-                across, down = (slice(places[tag] + 2, places[tag] + 12) for tag in pair)
-                # Kind, count and value, or the value's place: all but the tag itself.
+                # Type, count, and the value or its place: all but the tag itself.
+                across, down = (slice(places[tag] + 2, places[tag] + TIFF_ENTRY) for tag in pair)
                 data[across], data[down] = data[down], data[across]
 
 
@@ -172,7 +197,7 @@ def _start(file: BinaryIO) -> tuple[str, int]:
     """Return a TIFF's byte order as in :mod:`struct`, and the place of its first directory."""
     file.seek(0)
     head = file.read(8)
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+    order = TIFF_ORDERS.get(head[:4])
     if order is None:
         raise ValueError("no TIFF")
     return order, int(struct.unpack(f"{order}I", head[4:])[0])
@@ -185,16 +210,16 @@ def read_directory(file: BinaryIO, order: str, place: int) -> dict[int, ExifEntr
     """
     file.seek(place)
     (count,) = struct.unpack(f"{order}H", file.read(2))
-    rows = file.read(12 * min(count, _MAX_ENTRIES))
+    rows = file.read(TIFF_ENTRY * min(count, _MAX_ENTRIES))
     found = {}
-    for at in range(0, len(rows) - 11, 12):
+    for at in range(0, len(rows) - TIFF_ENTRY + 1, TIFF_ENTRY):
         tag, kind, number = struct.unpack_from(f"{order}HHI", rows, at)
         size = _UNIT_SIZES.get(kind, 0) * number
         if not 0 < size <= MAX_EXIF:
             continue
-        data = rows[at + 8 : at + 8 + size]
-        if size > 4:
-            file.seek(struct.unpack_from(f"{order}I", rows, at + 8)[0])
+        data = rows[at + _VALUE : at + _VALUE + size]
+        if size > _INLINE:
+            file.seek(struct.unpack_from(f"{order}I", rows, at + _VALUE)[0])
             data = file.read(size)
         if len(data) == size:
             found[tag] = ExifEntry(kind, number, data if order == "<" else _swapped(data, kind))
@@ -223,7 +248,8 @@ def _block_of_tiff(file: BinaryIO) -> bytes | None:
         parts = {tag: _with_sides_turned(part) for tag, part in parts.items()}
     if not kept and not any(parts.values()):
         return None
-    block = b"II*\0" + struct.pack("<I", 8) + directories(kept, parts, 8)
+    start = b"II*\0" + struct.pack("<I", 8)
+    block = start + directories(kept, parts, len(start))
     return block if len(block) <= MAX_EXIF else None
 
 
@@ -258,7 +284,7 @@ def directories(main: Directory, parts: Mapping[int, Directory], at: int) -> byt
     """
     everything = dict(main)
     for tag in parts:
-        everything[tag] = ExifEntry(_LONG, 1, bytes(4))
+        everything[tag] = ExifEntry(_LONG, 1, bytes(4))  # its place, which is not known yet
     after = at + len(_directory(everything, at))
     added = b""
     for tag, part in parts.items():
@@ -270,13 +296,14 @@ def directories(main: Directory, parts: Mapping[int, Directory], at: int) -> byt
 def _directory(entries: Directory, at: int) -> bytes:
     """Return one directory with its values behind it, for the place ``at``."""
     rows, values = b"", b""
-    behind = at + 2 + 12 * len(entries) + 4
+    # The number of entries, the entries, and the place of the next directory come first.
+    behind = at + 2 + TIFF_ENTRY * len(entries) + 4
     for tag in sorted(entries):
         entry = entries[tag]
-        data = entry.data.ljust(4, b"\0")
-        if len(data) > 4:
+        data = entry.data.ljust(_INLINE, b"\0")
+        if len(data) > _INLINE:
             place = behind + len(values)
-            values += data + bytes(len(data) % 2)
+            values += data + bytes(len(data) % 2)  # values begin at even places
             data = struct.pack("<I", place)
         rows += struct.pack("<HHI", tag, entry.kind, entry.count) + data
     return struct.pack("<H", len(entries)) + rows + bytes(4) + values
@@ -284,11 +311,13 @@ def _directory(entries: Directory, at: int) -> bytes:
 
 def resolution_entries(dpi: tuple[float, float]) -> dict[int, ExifEntry]:
     """Return the three entries of a TIFF that say how many pixels an inch has."""
-    across, down = (struct.pack("<II", round(value * 1000), 1000) for value in dpi)
+    across, down = (
+        struct.pack("<II", round(value * _PARTS_OF_AN_INCH), _PARTS_OF_AN_INCH) for value in dpi
+    )
     return {
         X_RESOLUTION: ExifEntry(_RATIONAL, 1, across),
         Y_RESOLUTION: ExifEntry(_RATIONAL, 1, down),
-        RESOLUTION_UNIT: ExifEntry(3, 1, struct.pack("<H", _INCH)),
+        RESOLUTION_UNIT: ExifEntry(_SHORT, 1, struct.pack("<H", _INCH)),
     }
 
 
@@ -312,22 +341,21 @@ def _png_dpi(file: BinaryIO) -> tuple[float, float] | None:
     for kind, size in png_chunks(file):
         if kind == b"pHYs" and size == 9:
             across, down, unit = struct.unpack(">IIB", file.read(9))
-            metres = 0.01 * _CM_PER_INCH
-            return _checked(across * metres, down * metres) if unit == 1 else None
+            inch = 0.01 * _CM_PER_INCH
+            return _checked(across * inch, down * inch) if unit == _PNG_METRE else None
     return None
 
 
 def _jpeg_dpi(file: BinaryIO) -> tuple[float, float] | None:
     """Return the density in a JPEG's first segment, JFIF."""
     for marker, size in jpeg_segments(file):
-        if marker == 0xE0 and size >= 12 and file.read(5) == b"JFIF\0":
+        if marker == JFIF_MARKER and size >= 12 and file.read(5) == b"JFIF\0":
             unit, across, down = struct.unpack(">xxBHH", file.read(7))
-            factor = {1: 1.0, 2: _CM_PER_INCH}.get(unit, 0.0)
+            factor = {_JFIF_INCH: 1.0, _JFIF_CENTIMETRE: _CM_PER_INCH}.get(unit, 0.0)
             return _checked(factor * across, factor * down)
     return None
 
 
 def _checked(across: float, down: float) -> tuple[float, float] | None:
     """Return a resolution that printers and screens can have, else ``None``."""
-    most = 60_000.0
-    return (across, down) if 1 <= across <= most and 1 <= down <= most else None
+    return (across, down) if 1 <= across <= _MAX_DPI and 1 <= down <= _MAX_DPI else None

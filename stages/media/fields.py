@@ -1,10 +1,11 @@
 """Recognise interlacing in the picture: do a frame's odd and even lines show two moments?
 
 If so, also decide which field came first. The measure is that of FFmpeg's filter idet, but taken
-only where something moves. For a line b between its neighbours a and c, d(a, b, c) = |a - 2 b + c|.
-In an interlaced frame, the lines of one field fit between the lines of one neighbour frame as badly
-as between the frame's own, and between those of the other neighbour far worse. In a progressive
-frame, they fit best between the frame's own lines.
+only where something moves: a line b fits badly between the lines a and c above and below it if
+d(a, b, c) = |a - 2 b + c| is large. A frame's lines are put between the frame's own lines, and
+between those of the frames before and after it. In a progressive frame, they fit best between the
+frame's own. In an interlaced frame, a field fits one of the two neighbour frames about as badly as
+its own frame, because they show moments equally near, and it fits the other one far worse.
 """
 
 from __future__ import annotations
@@ -41,16 +42,13 @@ _MIN_FRAMES = 6  # frames that must agree
 _SAME_ORDER = 0.8  # part of the combed frames that must agree on the field order
 _INTERLACED_PART = 0.3  # part of the moving frames that are combed in interlaced material, at least
 _INTERLACED_RATIO = 1.2  # combed frames for each progressive one, at least
-_PULLDOWN_PART = (
-    0.25,
-    0.5,
-)  # part of combed frames in film with 3:2 pulldown; exactly it is 2 in 5
+_PULLDOWN_PART = (0.25, 0.5)  # part of combed frames in film with 3:2 pulldown; it should be 2 in 5
 _PROGRESSIVE_PART = 0.9  # part of the moving frames that are progressive in progressive material
 
 
 @dataclass
 class ScanEvidence:
-    """The classes of the examined frames.
+    """Hold how many of the examined frames are of each class.
 
     counts: how many frames are ``tff`` or ``bff`` (interlaced, by the field that comes first),
     ``progressive``, or ``unsure`` (something moves, but the frame could be either).
@@ -111,7 +109,7 @@ def classify_frame(before: Luma, frame: Luma, after: Luma, top: int) -> str:
     """
     if frame.shape[0] < 4:
         return ""
-    # a - 2 b + c reaches four times the largest code.
+    # a - 2 b + c spans four times the largest code.
     kind = np.int32 if top > 8191 else np.int16
     stack: Luma = np.stack([before, frame, after]).astype(kind)
     past, now, future = stack
@@ -129,11 +127,11 @@ def classify_frame(before: Luma, frame: Luma, after: Luma, top: int) -> str:
     late = float(from_past[odd].sum(dtype=np.int64) + from_future[even].sum(dtype=np.int64))
     combs = float(own.sum(dtype=np.int64))
     least = min(early, late)
-    unequal = max(early, late) / max(least, 1.0)
-    # Where fields also move up or down, the frame's own lines fit a little better than those of its
+    order_ratio = max(early, late) / max(least, 1.0)
+    # Where things also move up or down, the frame's own lines fit a little better than those of its
     # neighbours, even in an interlaced frame.
-    allowed = _COMBED_RATIO if unequal < _CLEAR_ORDER_RATIO else _CLEAR_COMBED_RATIO
-    if unequal > _ORDER_RATIO and combs * allowed > least:
+    allowed = _COMBED_RATIO if order_ratio < _CLEAR_ORDER_RATIO else _CLEAR_COMBED_RATIO
+    if order_ratio > _ORDER_RATIO and combs * allowed > least:
         # With the top field first, the top lines of the frame before are furthest in time from the
         # bottom lines of this frame.
         return "tff" if early > late else "bff"

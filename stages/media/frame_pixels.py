@@ -100,7 +100,10 @@ def yuv_planes(
 def _yuv_codes(
     pixels: torch.Tensor, bits: int, chroma_format: str, matrix: int
 ) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], ...]:
-    """Return the planes of some rows of a picture; arguments as of :func:`yuv_planes`."""
+    """Return the planes of some rows ``(3, h, W)`` of a picture.
+
+    The arguments are those of :func:`yuv_planes`.
+    """
     kr, kb = _LUMA_WEIGHTS[matrix]
     luma = (pixels * torch.tensor([kr, 1 - kr - kb, kb], dtype=pixels.dtype).view(3, 1, 1)).sum(0)
     chroma = torch.stack([(pixels[2] - luma) / (2 * (1 - kb)), (pixels[0] - luma) / (2 * (1 - kr))])

@@ -5,6 +5,7 @@ PyAV offers no way to pass these to FFmpeg's muxers.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zlib
@@ -12,8 +13,18 @@ from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
-from stages.media.color_tags import BT709, UNSPECIFIED, ColorTags, mastering_values
-from stages.media.stream_facts import boxes, elements
+from stages.media import ebml
+from stages.media.color_tags import (
+    BT709,
+    MASTERING_BYTES,
+    SRGB,
+    UNSPECIFIED,
+    ColorTags,
+    mastering_values,
+)
+from stages.media.ebml import element, elements, identifier_bytes
+from stages.media.mp4_boxes import BOX_HEAD, COUNT, FULL_BOX_HEAD, VIDEO_ENTRY, boxes, first_inside
+from stages.media.picture_metadata import PNG_SIGNATURE
 
 RESERVED = "x" * 160
 """A track name that reserves space in a Matroska header.
@@ -28,26 +39,33 @@ milliseconds. :func:`fix_matroska` then writes the true time base into the heade
 off by 5 microseconds at most, instead of 500.
 """
 # Parts of the header that FFmpeg's muxer writes.
-_SCALE = bytes.fromhex("2ad7b183")
+_TIMESTAMP_SCALE = bytes.fromhex("2ad7b183")
+"""The identifier of the element with the time base, and its size of 3 bytes."""
 _GAP = bytes.fromhex("ec01000000000000020000")
+"""The void element of 11 bytes that the muxer leaves, with a size of 8 bytes."""
 _UNKNOWN_DISPLAY = bytes.fromhex("54b28104")
+"""The element DisplayUnit, which says here that the display size is not known."""
+_DISPLAY_WIDTH, _DISPLAY_HEIGHT = bytes.fromhex("54b082"), bytes.fromhex("54ba82")
+"""The identifiers of the elements with the display size, and their sizes of 2 bytes."""
 _DURATION = re.compile(rb"DURATION\x44\x87[\x93\x94](\d\d:\d\d:\d\d\.\d{9})")
 """The tag with a track's duration, as text of a fixed length."""
-_CLUSTER = bytes.fromhex("1f43b675")
-"""The identity of the element with the first frames, after the header."""
-_MAX_HEADER = 4 << 20  # bytes in which it is looked for; long tags come before it
-_PNG_START = 8 + 25  # bytes of a PNG's signature and its first chunk, IHDR
+_CLUSTER = identifier_bytes(ebml.CLUSTER)
+"""Begins the element with the first frames, after the header."""
+_TRACKS = identifier_bytes(ebml.TRACKS)
+_SEEK_ID = b"\x53\xab"
+"""The identifier of the element by which the seek head names another element."""
+_VIDEO_START = re.compile(rb"\xe0([\x80-\xfe])\xb0[\x81-\x84]")
+"""The element Video, with a size of one byte, and the picture's width as its first element."""
+_ONE_BYTE = 0x80  # marks the size of an element, and that it has one byte
+_VOID_HEAD = 9  # bytes of a void element whose size has 8 bytes
+_MAX_HEADER = 4 << 20  # bytes in which the first cluster is looked for; long tags come before it
+_MAX_TRACKS_END = 1 << 16  # bytes at the front of a Matroska file that contain its tracks
+_PNG_START = len(PNG_SIGNATURE) + 25  # bytes up to the end of a PNG's first chunk, IHDR
 METRES_PER_INCH = 0.0254
 _METRE = 1  # PNG's number of that unit
-_SRGB = 13  # H.273's number of that transfer
-_LIGHT_UNIT = 10_000  # units of PNG's cLLI in one cd/m2
-_HEAD = 1 << 16  # bytes at the front of a Matroska file that contain its tracks
-# Element identities: RFC 9559 (Matroska), section 5.
-_TRACK, _NAME, _VIDEO, _COLOR, _VOID = 0xAE, 0x536E, 0xE0, 0x55B0, 0xEC
-_MAX_CLL, _MASTERING, _FIRST_POINT = 0x55BC, 0x55D0, 0x55D1
-_SAMPLE_ENTRY = 78  # bytes of a video's sample entry in MP4 and MOV before its boxes
+_LIGHT_STEPS = 10_000  # steps in which PNG's cLLI counts one cd/m2
 _TERMINATOR = bytes(4)
-_TRACKS = bytes.fromhex("1654ae6b")
+"""Zeros that some codecs have after the last box of a sample entry, where readers stop."""
 
 
 def png_with_labels(
@@ -71,10 +89,11 @@ def png_with_labels(
     elif _needs_tags(color):
         chunks = _chunk(b"cICP", bytes([color.primaries, color.transfer, 0, 1]))
         if color.mastering is not None:
-            green, blue, red, rest = (color.mastering[at : at + 4] for at in (0, 4, 8, 12))
-            chunks += _chunk(b"mDCV", red + green + blue + rest + color.mastering[16:24])
+            green, blue, red, white = (color.mastering[at : at + 4] for at in (0, 4, 8, 12))
+            luminances = color.mastering[16:MASTERING_BYTES]
+            chunks += _chunk(b"mDCV", red + green + blue + white + luminances)
         if color.light is not None:
-            light = (_LIGHT_UNIT * value for value in color.light)
+            light = (_LIGHT_STEPS * value for value in color.light)
             chunks += _chunk(b"cLLI", struct.pack(">II", *light))
     rest = png[_PNG_START:]
     if dpi is not None:
@@ -91,7 +110,7 @@ def png_with_labels(
 def _needs_tags(color: ColorTags) -> bool:
     """Return whether a viewer would take the values for something else without tags."""
     meaning = (color.primaries, color.transfer)
-    return UNSPECIFIED not in meaning and meaning not in ((BT709, BT709), (BT709, _SRGB))
+    return UNSPECIFIED not in meaning and meaning not in ((BT709, BT709), (BT709, SRGB))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -105,49 +124,58 @@ def write_mov_hdr(path: Path, color: ColorTags) -> bool:
     """
     added = b""
     if color.mastering is not None:
-        added += struct.pack(">I4s", 32, b"mdcv") + color.mastering
+        added += struct.pack(">I4s", BOX_HEAD + MASTERING_BYTES, b"mdcv") + color.mastering
     if color.light is not None:
-        added += struct.pack(">I4sHH", 12, b"clli", *color.light)
+        added += struct.pack(">I4sHH", BOX_HEAD + 4, b"clli", *color.light)
     with path.open("rb+") as file:
-        end = file.seek(0, 2)
-        movie = next(
-            ((begin, stop) for kind, begin, stop in boxes(file, 0, end) if kind == b"moov"), None
-        )
+        end = file.seek(0, os.SEEK_END)
+        movie = first_inside(file, (0, end), b"moov")
         if movie is None or movie[1] != end:
             return False
-        start = movie[0] - 8
+        start = movie[0] - BOX_HEAD
         file.seek(start)
         index = bytearray(file.read())
-        view = BytesIO(bytes(index))
-        grown = [0]
-        span = (8, len(index))
-        for wanted in (b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
-            span = next(
-                ((begin, stop) for kind, begin, stop in boxes(view, *span) if kind == wanted),
-                (0, 0),
-            )
-            if span == (0, 0):
-                return False
-            grown.append(span[0] - 8)
-        entry = next(boxes(view, span[0] + 8, span[1]), None)
-        if entry is None:
+        if not _add_to_first_entry(index, added):
             return False
-        grown.append(entry[1] - 8)
-        for at in grown:
-            struct.pack_into(">I", index, at, struct.unpack_from(">I", index, at)[0] + len(added))
-        end_of_boxes = entry[2]
-        # Some codecs have four zeros after the last box, where readers stop.
-        if _boxes_end(index, entry[1] + _SAMPLE_ENTRY) == entry[2] - len(_TERMINATOR):
-            end_of_boxes -= len(_TERMINATOR)
-        index[end_of_boxes:end_of_boxes] = added
         file.seek(start)
         file.write(index)
     return True
 
 
+def _add_to_first_entry(index: bytearray, added: bytes) -> bool:
+    """Add boxes to the first track's sample entry, and enlarge all boxes around it.
+
+    index: the box ``moov``, which is changed. Returns False where it is not as expected.
+    """
+    view = BytesIO(bytes(index))
+    around = [0]  # where the boxes begin that hold the entry
+    span = (BOX_HEAD, len(index))
+    for kind in (b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+        found = first_inside(view, span, kind)
+        if found is None:
+            return False
+        span = found
+        around.append(span[0] - BOX_HEAD)
+    entry = next(boxes(view, span[0] + FULL_BOX_HEAD + COUNT, span[1]), None)
+    if entry is None:
+        return False
+    _, content, end = entry
+    around.append(content - BOX_HEAD)
+    for at in around:
+        (size,) = struct.unpack_from(">I", index, at)
+        struct.pack_into(">I", index, at, size + len(added))
+    if _boxes_end(index, content + VIDEO_ENTRY) == end - len(_TERMINATOR):
+        end -= len(_TERMINATOR)
+    index[end:end] = added
+    return True
+
+
 def _boxes_end(index: bytearray, at: int) -> int:
     """Return where a row of boxes ends that begins at ``at``."""
-    while at + 8 <= len(index) and (size := struct.unpack_from(">I", index, at)[0]) >= 8:
+    while at + BOX_HEAD <= len(index):
+        (size,) = struct.unpack_from(">I", index, at)
+        if size < BOX_HEAD:
+            break
         at += size
     return at
 
@@ -159,62 +187,55 @@ def write_matroska_hdr(path: Path, color: ColorTags) -> bool:
     Returns False where the header is not as expected or has too little space.
     """
     with path.open("rb+") as file:
-        head = bytearray(file.read(_HEAD))
+        head = bytearray(file.read(_MAX_TRACKS_END))
         at = head.find(_TRACKS)
-        # The seek head mentions the same identity first; skip that.
-        while at >= 3 and head[at - 3 : at - 1] == b"\x53\xab":
-            at = head.find(_TRACKS, at + 4)
+        # The seek head names the tracks first. There their identifier is the content of an element.
+        while at > len(_SEEK_ID) and head[at - 3 : at - 1] == _SEEK_ID:
+            at = head.find(_TRACKS, at + len(_TRACKS))
         if at < 0:
             return False
-        place, tracks = _content(head, at + 4)
-        if head[place] != _TRACK:
+        tracks, tracks_size = ebml.read_size(head, at + len(_TRACKS))
+        if head[tracks] != ebml.TRACK_ENTRY:
             return False
-        begin, size = _content(head, place + 1)
-        if begin + size > place + tracks or begin + size > len(head):
+        begin, size = ebml.read_size(head, tracks + 1)
+        if begin + size > tracks + tracks_size or begin + size > len(head):
             return False
         entry = _with_light(bytes(head[begin : begin + size]), color)
         room = size - len(entry)
-        if room < 9:
+        if room < _VOID_HEAD:
             return False
         # A void element fills the rest, so that nothing after it moves.
-        entry += bytes([_VOID]) + b"\x01" + (room - 9).to_bytes(7, "big") + bytes(room - 9)
+        fill = room - _VOID_HEAD
+        void = identifier_bytes(ebml.VOID) + b"\x01" + fill.to_bytes(7, "big") + bytes(fill)
         file.seek(begin)
-        file.write(entry)
+        file.write(entry + void)
     return True
-
-
-def _content(data: bytearray, at: int) -> tuple[int, int]:
-    """Return where an element's content begins, and its length.
-
-    at: the position of the element's length field.
-    """
-    length = 9 - data[at].bit_length()
-    return at + length, int.from_bytes(data[at : at + length], "big") & ((1 << 7 * length) - 1)
 
 
 def _with_light(entry: bytes, color: ColorTags) -> bytes:
     """Return a track entry without its name, with the HDR metadata in its Colour element."""
     parts = []
-    for name, content in elements(entry):
-        if name == _NAME:
-            continue
-        if name == _VIDEO:
-            inner = [(key, value) for key, value in elements(content) if key not in (_COLOR, _VOID)]
-            element = dict(elements(content)).get(_COLOR, b"") + _light_elements(color)
-            content = b"".join(_element(key, value) for key, value in [*inner, (_COLOR, element)])
-        if name != _VOID:
-            parts.append(_element(name, content))
+    for identifier, content in elements(entry):
+        if identifier == ebml.VIDEO:
+            content = _video_with_light(content, color)
+        if identifier not in (ebml.TRACK_NAME, ebml.VOID):
+            parts.append(element(identifier, content))
     return b"".join(parts)
+
+
+def _video_with_light(video: bytes, color: ColorTags) -> bytes:
+    """Return the content of a Video element with the HDR metadata in its Colour element."""
+    kept = [part for part in elements(video) if part[0] not in (ebml.COLOR, ebml.VOID)]
+    tags = dict(elements(video)).get(ebml.COLOR, b"") + _light_elements(color)
+    return b"".join(element(*part) for part in [*kept, (ebml.COLOR, tags)])
 
 
 def _light_elements(color: ColorTags) -> bytes:
     """Return the HDR metadata as EBML elements."""
     out = b""
     if color.light is not None:
-        out += b"".join(
-            _element(_MAX_CLL + at, value.to_bytes(2, "big"))
-            for at, value in enumerate(color.light)
-        )
+        for identifier, level in zip((ebml.MAX_CLL, ebml.MAX_FALL), color.light, strict=True):
+            out += element(identifier, level.to_bytes(2, "big"))
     if color.mastering is not None:
         values = mastering_values(color.mastering)
         points = [values[name] for name in ("red", "green", "blue", "white")]
@@ -225,22 +246,11 @@ def _light_elements(color: ColorTags) -> bytes:
             if isinstance(value := values[name], float)
         ]
         inner = b"".join(
-            _element(_FIRST_POINT + at, struct.pack(">f", value))
+            element(ebml.FIRST_POINT + at, struct.pack(">f", value))
             for at, value in enumerate(numbers)
         )
-        out += _element(_MASTERING, inner)
+        out += element(ebml.MASTERING, inner)
     return out
-
-
-def _element(name: int, content: bytes) -> bytes:
-    """Return an EBML element, with its length in as few bytes as possible."""
-    size = len(content)
-    length = next(count for count in range(1, 9) if size < (1 << 7 * count) - 1)
-    return (
-        name.to_bytes((name.bit_length() + 7) // 8, "big")
-        + (size | 1 << 7 * length).to_bytes(length, "big")
-        + content
-    )
 
 
 def fix_matroska(
@@ -257,8 +267,8 @@ def fix_matroska(
     """
     with path.open("rb+") as file:
         head = bytearray(file.read(_MAX_HEADER).partition(_CLUSTER)[0])
-        place = head.index(_SCALE) + len(_SCALE)
-        head[place : place + 3] = int(time_base * 10**9).to_bytes(3, "big")
+        place = head.index(_TIMESTAMP_SCALE) + len(_TIMESTAMP_SCALE)
+        head[place : place + 3] = int(time_base * 10**9).to_bytes(3, "big")  # in nanoseconds
         _scale_durations(head, time_base * 1000)
         done = pixel_aspect == 1 or _insert_display(head, pixel_aspect * width / height, height)
         file.seek(0)
@@ -270,10 +280,10 @@ def _scale_durations(head: bytearray, scale: Fraction) -> None:
     """Multiply the tags with each track's duration by ``scale``; the muxer counts milliseconds."""
     for found in _DURATION.finditer(bytes(head)):
         hours, minutes, seconds = found[1].decode().split(":")
-        whole = scale * (3600 * int(hours) + 60 * int(minutes) + Fraction(seconds))
-        minutes_in_all, rest = divmod(whole, 60)
-        hour, minute = divmod(int(minutes_in_all), 60)
-        text = f"{hour:02d}:{minute:02d}:{float(rest):012.9f}"
+        duration = scale * (3600 * int(hours) + 60 * int(minutes) + Fraction(seconds))
+        all_minutes, second = divmod(duration, 60)
+        hour, minute = divmod(int(all_minutes), 60)
+        text = f"{hour:02d}:{minute:02d}:{float(second):012.9f}"
         head[found.start(1) : found.end(1)] = text.encode()
 
 
@@ -282,11 +292,11 @@ def _insert_display(head: bytearray, ratio: Fraction, height: int) -> bool:
 
     Returns False where the header does not have the expected gap.
     """
-    video = re.search(rb"\xe0([\x80-\xfe])\xb0[\x81-\x84]", head)
+    video = _VIDEO_START.search(head)
     if video is None:
         return False
     begin = video.start() + 2
-    end = begin + video[1][0] - 0x80
+    end = begin + video[1][0] - _ONE_BYTE
     gap = head.find(_GAP, end)
     body = bytes(head[begin:end])
     # Both sides must fit 16 bits.
@@ -295,12 +305,11 @@ def _insert_display(head: bytearray, ratio: Fraction, height: int) -> bool:
         return False
     times = max(1, round(height / ratio.denominator))
     sides = [(times * side).to_bytes(2, "big") for side in (ratio.numerator, ratio.denominator)]
-    shown = b"\x54\xb0\x82" + sides[0] + b"\x54\xba\x82" + sides[1]
+    shown = _DISPLAY_WIDTH + sides[0] + _DISPLAY_HEIGHT + sides[1]
     body = body.replace(_UNKNOWN_DISPLAY, b"") + shown
     more = len(body) - (end - begin)
     rest = len(_GAP) - more
-    void = bytes([0xEC, 0x80 + rest - 2]) + bytes(rest - 2)
-    head[begin - 1 : gap + len(_GAP)] = (
-        bytes([0x80 + len(body)]) + body + bytes(head[end:gap]) + void
-    )
+    void = element(ebml.VOID, bytes(rest - 2))
+    size = bytes([_ONE_BYTE + len(body)])
+    head[begin - 1 : gap + len(_GAP)] = size + body + bytes(head[end:gap]) + void
     return True

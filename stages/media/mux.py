@@ -1,7 +1,7 @@
 """Write a layer's encoded frames, and what goes with them, into one video file.
 
-With the frames go the input's audio, subtitles, chapters and tags. What the file cannot hold of
-them is one sentence.
+With the frames go the input's audio, subtitles, chapters and tags. One warning names what the file
+cannot hold of them.
 """
 
 from __future__ import annotations
@@ -165,6 +165,7 @@ class MuxedClip:
             tracks.close()
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        """Write encoded packets, after the packets beside them that are due earlier."""
         assert self._container is not None
         for packet in packets:
             assert packet.pts is not None
@@ -175,14 +176,34 @@ class MuxedClip:
             self._container.mux(packet)
 
     def _open(self, source: SourceSpan | None) -> None:
-        encoding, info, labels = self._encoding, self._info, self._labels
-        container = av.open(
+        """Open the file and its tracks, and write its header.
+
+        source: what of the input goes beside the frames.
+        """
+        container = self._container = av.open(
             f"file:{self._path.absolute()}",
             "w",
             format=self._file_type.muxer,
             options={"fflags": "+bitexact", **self._file_type.options},
         )
-        self._container = container
+        video = self._video = self._add_video(container)
+        if self._labels.timecode:
+            container.metadata["timecode"] = self._labels.timecode
+        if source is not None and source.audio:
+            audio = AudioTracks(container, self._file_type, self._warnings)
+            self._beside.append(audio)
+            audio.add(source)
+        if source is not None and source.subtitles:
+            subtitles = SubtitleTracks(container, self._file_type, self._left_out)
+            self._beside.append(subtitles)
+            subtitles.add(source)
+        if source is not None and source.labels:
+            self._add_labels(source, container, video)
+        container.start_encoding()
+
+    def _add_video(self, container: OutputContainer) -> VideoStream:
+        """Add the frames' track to a file, with its encoder, size, colours and field order."""
+        encoding, info = self._encoding, self._info
         video = container.add_stream(
             encoding.container.encoder,
             rate=info.rate,
@@ -197,27 +218,14 @@ class MuxedClip:
         video.pix_fmt = encoding.pixel_format
         context.sample_aspect_ratio = info.pixel_aspect
         context.time_base = video.time_base = self._time_base
-        context.color_primaries, context.color_trc, context.colorspace = labels.colors
+        context.color_primaries, context.color_trc, context.colorspace = self._labels.colors
         context.color_range = _LIMITED_RANGE if encoding.yuv else _FULL_RANGE
         if info.scan.kind != "progressive":
             parity = "" if info.scan.deinterlaced else info.scan.parity
             context.field_order = _FIELD_ORDERS.get(parity, _PROGRESSIVE)
-        if labels.has_hdr_metadata and self._file_type.reserves_name:
+        if self._labels.has_hdr_metadata and self._file_type.reserves_name:
             video.metadata["title"] = RESERVED
-        if labels.timecode:
-            container.metadata["timecode"] = labels.timecode
-        self._video = video
-        if source is not None and source.audio:
-            audio = AudioTracks(container, self._file_type, self._warnings)
-            self._beside.append(audio)
-            audio.add(source)
-        if source is not None and source.subtitles:
-            subtitles = SubtitleTracks(container, self._file_type, self._left_out)
-            self._beside.append(subtitles)
-            subtitles.add(source)
-        if source is not None and source.labels:
-            self._add_labels(source, container, video)
-        container.start_encoding()
+        return video
 
     def _add_labels(
         self, source: SourceSpan, container: OutputContainer, video: VideoStream

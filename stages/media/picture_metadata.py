@@ -15,12 +15,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from stages.media.mp4_boxes import FULL_BOX_HEAD, boxes
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_START = b"\xff\xd8\xff"
+"""The marker of a JPEG's start, and the first byte of the next marker."""
+TIFF_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+"""The byte order of a TIFF as in :mod:`struct`, by the file's first four bytes."""
+TIFF_ENTRY = 12
+"""Bytes of an entry in a TIFF's directory: tag, type, count, and the value or its place."""
+EXIF_MARKER, JFIF_MARKER = 0xE1, 0xE0
+"""JPEG's markers APP1 and APP0."""
+_PROFILE_MARKER, _PROFILE_NAME = 0xE2, b"ICC_PROFILE\0"
+"""The marker APP2 and the name of a segment with a part of a profile. The part's number and the
+number of parts follow, with a byte for each."""
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+_FILL = 0xFF
+"""The byte that begins a marker, and that may be repeated before it."""
 MAX_PROFILE = 4 << 20
 """Most bytes of an ICC profile. Printer profiles have up to 3 MB, display profiles a few kB."""
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """JPEG's markers of a frame's header (ITU-T T.81, table B.1), which gives the picture's size."""
-_MAX_ITEMS = 4096  # chunks, segments, boxes or tags that are read in one file
+_MAX_ITEMS = 4096  # chunks, segments or tags that are read in one file
 _HEADER = 128  # bytes of an ICC profile's header; the table of its tags follows
+CHUNK_HEAD = 8  # bytes of a chunk's length and kind, in a PNG and in a WebP
+CHUNK_CHECKSUM = 4  # bytes after the content of a PNG's chunk
+_RIFF_HEAD = 12  # bytes of a WebP's first chunk before the chunks inside it
 _MAX_PAGES = 1000  # of a TIFF, that are counted
 _TIFF_PROFILE = 34675  # the tag "InterColorProfile"
 
@@ -33,14 +53,12 @@ def read_icc_profile(path: Path) -> bytes | None:
     """
     profile = _find_profile(path)
     # Check the length, the colour space and the signature: a bad profile would spoil our outputs.
-    if (
-        profile is not None
-        and len(profile) > _HEADER
-        and (profile[16:20], profile[36:40]) == (b"RGB ", b"acsp")
-    ):
-        size = int.from_bytes(profile[:4], "big")
-        return profile[:size] if _HEADER < size <= len(profile) else None
-    return None
+    if profile is None or len(profile) <= _HEADER:
+        return None
+    if not _is_profile(profile) or not _is_of_rgb(profile):
+        return None
+    size = int.from_bytes(profile[:4], "big")
+    return profile[:size] if _HEADER < size <= len(profile) else None
 
 
 def has_foreign_profile(path: Path) -> bool:
@@ -49,7 +67,17 @@ def has_foreign_profile(path: Path) -> bool:
     Never raises.
     """
     profile = _find_profile(path)
-    return profile is not None and profile[36:40] == b"acsp" and profile[16:20] != b"RGB "
+    return profile is not None and _is_profile(profile) and not _is_of_rgb(profile)
+
+
+def _is_profile(data: bytes) -> bool:
+    """Return whether data has the signature of ICC profiles (ICC.1:2022, 7.2)."""
+    return data[36:40] == b"acsp"
+
+
+def _is_of_rgb(profile: bytes) -> bool:
+    """Return whether a profile's device colours are RGB (ICC.1:2022, 7.2.6)."""
+    return profile[16:20] == b"RGB "
 
 
 def _find_profile(path: Path) -> bytes | None:
@@ -62,15 +90,21 @@ def _find_profile(path: Path) -> bytes | None:
     return None
 
 
+def is_webp(head: bytes) -> bool:
+    """Return whether a file that begins with ``head``, of 12 bytes or more, is a WebP."""
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+
 def _profile_in(file: BinaryIO) -> bytes | None:
+    """Return the profile's bytes, by the kind of the file. Raises where the file is damaged."""
     head = file.read(16)
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(PNG_SIGNATURE):
         return _png_profile(file)
-    if head.startswith(b"\xff\xd8\xff"):
+    if head.startswith(JPEG_START):
         return _jpeg_profile(file)
-    if head[:4] in (b"II*\0", b"MM\0*"):
-        return _tiff_profile(file, "<" if head[:1] == b"I" else ">")
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    if order := TIFF_ORDERS.get(head[:4]):
+        return _tiff_profile(file, order)
+    if is_webp(head):
         return _webp_profile(file)
     if head[4:8] == b"ftyp":
         return _heif_profile(file)
@@ -78,12 +112,12 @@ def _profile_in(file: BinaryIO) -> bytes | None:
 
 
 def _png_profile(file: BinaryIO) -> bytes | None:
-    """Inflate the chunk iCCP: a name, a zero, the compression method 0, a zlib stream."""
+    """Inflate the chunk iCCP: a name, a zero, a byte for the compression, a zlib stream."""
     for kind, size in png_chunks(file):
         if kind in (b"IDAT", b"IEND"):
             return None
         if kind == b"iCCP" and size <= MAX_PROFILE:
-            _, _, packed = file.read(size).partition(b"\0")
+            _name, _, packed = file.read(size).partition(b"\0")
             inflater = zlib.decompressobj()
             profile = inflater.decompress(packed[1:], MAX_PROFILE)
             return profile if inflater.eof else None
@@ -95,27 +129,28 @@ def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
     The file's position is then at the chunk's data.
     """
-    place = 8
+    place = len(PNG_SIGNATURE)
     for _ in range(_MAX_ITEMS):
         file.seek(place)
-        head = file.read(8)
-        if len(head) < 8:
+        head = file.read(CHUNK_HEAD)
+        if len(head) < CHUNK_HEAD:
             return
         size, kind = struct.unpack(">I4s", head)
         yield kind, size
-        place += 12 + size
+        place += CHUNK_HEAD + size + CHUNK_CHECKSUM
 
 
 def _jpeg_profile(file: BinaryIO) -> bytes | None:
-    """Join the APP2 segments that begin with ICC_PROFILE, in the order of their numbers from 1."""
+    """Join the parts of a profile, in the order of their numbers from 1."""
     parts: dict[int, bytes] = {}
     count = 0
     for marker, size in jpeg_segments(file):
-        if marker == 0xE2 and size >= 14:
+        if marker == _PROFILE_MARKER and size >= len(_PROFILE_NAME) + 2:
             data = file.read(size)
-            if data.startswith(b"ICC_PROFILE\0"):
-                parts.setdefault(data[12], data[14:])
-                count = data[13]
+            if data.startswith(_PROFILE_NAME):
+                content = len(_PROFILE_NAME) + 2
+                number, count = data[len(_PROFILE_NAME) : content]
+                parts.setdefault(number, data[content:])
     if (
         not count
         or set(parts) != set(range(1, count + 1))
@@ -135,9 +170,9 @@ def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
         file.seek(place)
         head = file.read(4)
         # Stop at the first scan: everything that describes the picture comes before it.
-        if len(head) < 4 or head[0] != 0xFF or head[1] in (0xDA, 0xD9):
+        if len(head) < 4 or head[0] != _FILL or head[1] in (_START_OF_SCAN, _END_OF_IMAGE):
             return
-        if head[1] == 0xFF:
+        if head[1] == _FILL:
             place += 1
             continue
         size = int.from_bytes(head[2:], "big")
@@ -154,12 +189,14 @@ def stored_size(path: Path) -> tuple[int, int] | None:
     """
     with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
         head = file.read(24)
-        if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        if head.startswith(PNG_SIGNATURE):
+            # The first chunk, IHDR, begins with both sides.
             width, height = struct.unpack(">II", head[16:24])
             return height, width
-        if head.startswith(b"\xff\xd8"):
+        if head.startswith(JPEG_START):
             for marker, _ in jpeg_segments(file):
                 if marker in _JPEG_FRAMES:
+                    # A byte for the bits of a value comes first.
                     height, width = struct.unpack(">xHH", file.read(5))
                     return height, width
     return None
@@ -173,8 +210,8 @@ def _tiff_profile(file: BinaryIO, order: str) -> bytes | None:
     file.seek(4)
     file.seek(struct.unpack(order + "I", file.read(4))[0])
     count = struct.unpack(order + "H", file.read(2))[0]
-    entries = file.read(12 * min(count, _MAX_ITEMS))
-    for place in range(0, len(entries) - 11, 12):
+    entries = file.read(TIFF_ENTRY * min(count, _MAX_ITEMS))
+    for place in range(0, len(entries) - TIFF_ENTRY + 1, TIFF_ENTRY):
         tag, _, size, offset = struct.unpack_from(order + "HHII", entries, place)
         if tag == _TIFF_PROFILE and size <= MAX_PROFILE:
             file.seek(offset)
@@ -192,54 +229,43 @@ def _webp_profile(file: BinaryIO) -> bytes | None:
 
 def webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield the kind and the length of each chunk of a WebP, as :func:`png_chunks` does."""
-    place = 12
+    place = _RIFF_HEAD
     for _ in range(_MAX_ITEMS):
         file.seek(place)
-        head = file.read(8)
-        if len(head) < 8:
+        head = file.read(CHUNK_HEAD)
+        if len(head) < CHUNK_HEAD:
             return
         kind, size = struct.unpack("<4sI", head)
         yield kind, size
-        place += 8 + size + size % 2
+        place += CHUNK_HEAD + size + size % 2  # chunks begin at even places
 
 
 def _heif_profile(file: BinaryIO) -> bytes | None:
     """Read the first colour box (meta, iprp, ipco, colr) of an AVIF or HEIF that has a profile."""
     length = file.seek(0, os.SEEK_END)
     for meta, end in _boxes(file, 0, length, b"meta"):
-        for properties, end_properties in _boxes(file, meta + 4, end, b"iprp"):
+        for properties, end_properties in _boxes(file, meta + FULL_BOX_HEAD, end, b"iprp"):
             for container, end_container in _boxes(file, properties, end_properties, b"ipco"):
                 for color, end_color in _boxes(file, container, end_container, b"colr"):
                     file.seek(color)
-                    if file.read(4) in (b"prof", b"rICC") and end_color - color - 4 <= MAX_PROFILE:
-                        return file.read(end_color - color - 4)
+                    kind, size = file.read(4), end_color - color - 4
+                    if kind in (b"prof", b"rICC") and size <= MAX_PROFILE:
+                        return file.read(size)
     return None
 
 
 def _boxes(file: BinaryIO, place: int, end: int, wanted: bytes) -> Iterator[tuple[int, int]]:
     """Yield the begin and end of the content of each box of a kind, between two positions."""
-    for _ in range(_MAX_ITEMS):
-        if place + 8 > end:
-            return
-        file.seek(place)
-        size, kind = struct.unpack(">I4s", file.read(8))
-        begin = place + 8
-        if size == 1:
-            size = int.from_bytes(file.read(8), "big")
-            begin += 8
-        after = end if size == 0 else place + size
-        if after < begin or after > end:
-            return
+    for kind, begin, after in boxes(file, place, end):
         if kind == wanted:
             yield begin, after
-        place = after
 
 
 def count_pages(path: Path) -> int:
-    """Return how many pages a TIFF has, counted up to 1000; 1 for other files. Never raises."""
+    """Return how many pages a TIFF has, up to :data:`_MAX_PAGES`; 1 for others. Never raises."""
     with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
         head = file.read(8)
-        order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+        order = TIFF_ORDERS.get(head[:4])
         if order is None:
             return 1
         (place,) = struct.unpack(order + "I", head[4:])
@@ -248,7 +274,7 @@ def count_pages(path: Path) -> int:
             seen.add(place)
             file.seek(place)
             (entries,) = struct.unpack(order + "H", file.read(2))
-            file.seek(12 * entries, os.SEEK_CUR)
+            file.seek(TIFF_ENTRY * entries, os.SEEK_CUR)
             (place,) = struct.unpack(order + "I", file.read(4))
         return max(1, len(seen))
     return 1

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from stages.errors import UnlayerError
+from stages.media import ebml
+from stages.media.picture_metadata import JPEG_START, PNG_SIGNATURE, TIFF_ORDERS, is_webp
 
 # FFmpeg's demuxers of single pictures.
 PICTURES = frozenset(
@@ -82,10 +84,9 @@ CONTAINERS = ",".join(
     ]
 )
 _MAGIC = (
-    (b"\xff\xd8\xff", "jpeg_pipe"),
+    (JPEG_START, "jpeg_pipe"),
     (b"BM", "bmp_pipe"),
-    (b"II*\0", "tiff_pipe"),
-    (b"MM\0*", "tiff_pipe"),
+    *((mark, "tiff_pipe") for mark in TIFF_ORDERS),
     (b"P5", "pgm_pipe"),
     (b"P6", "ppm_pipe"),
     (b"qoif", "qoi_pipe"),
@@ -93,7 +94,9 @@ _MAGIC = (
 )
 _HEAD = 4096  # bytes that tell a file's kind
 _TRAILER_BYTES = 64  # at a GIF's end, among which its end mark is looked for
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+"""A JPEG's markers before its pixels and after them."""
+_GIF_END = b"\x3b"
 
 
 def open_options(max_pixels: int) -> dict[str, str]:
@@ -178,11 +181,11 @@ def check_file(path: Path, max_pixels: int) -> str | None:
         raise UnlayerError(f"{name}: is not a possible file name; check the name") from error
     if not head:
         raise UnlayerError(f"{name}: is empty (0 bytes); get the file again")
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(PNG_SIGNATURE):
         width, height = struct.unpack(">II", head[16:24].ljust(8, b"\0"))
         check_size(path, width, height, max_pixels)
         return "apng" if b"acTL" in head else "png_pipe"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    if is_webp(head):
         return "webp_pipe"
     # A raw stream of JPEGs begins like a single JPEG.
     if path.suffix.lower() in {".mjpg", ".mjpeg"}:
@@ -222,43 +225,42 @@ def cut_short(path: Path, container: str, entries: Iterable[IndexEntry]) -> str 
                 return "is cut off: its segment ends after the end of the file"
         elif container == "jpeg_pipe":
             data = file.read()
-            scan = data.rfind(b"\xff\xda")
-            if data.rfind(b"\xff\xd9") < scan:
+            scan = data.rfind(_SCAN)
+            if data.rfind(_END_OF_IMAGE) < scan:
                 return "is cut off: the picture's end is missing"
         elif container == "gif":
             file.seek(max(0, length - _TRAILER_BYTES))
-            if b"\x3b" not in file.read():
+            if _GIF_END not in file.read():
                 return "is cut off: the animation's end is missing"
     return None
 
 
 def _segment_end(file: BinaryIO) -> int | None:
     """Return where a Matroska file's segment declares its end; ``None`` where it does not."""
-    if file.read(4) != _EBML:
+    if file.read(4) != ebml.identifier_bytes(ebml.HEADER):
         return None
     size = _ebml_size(file)
     if size is None:
         return None
     file.seek(size, os.SEEK_CUR)
-    if file.read(4) != _SEGMENT:
+    if file.read(4) != ebml.identifier_bytes(ebml.SEGMENT):
         return None
     size = _ebml_size(file)
     return None if size is None else file.tell() + size
 
 
 def _ebml_size(file: BinaryIO) -> int | None:
-    """Return an EBML length; ``None`` where it is unknown or missing.
+    """Read an element's size, and leave the file at the element's content.
 
-    The number of leading zeros in the first byte is the number of bytes that follow. A length of
-    all ones means unknown.
+    Returns ``None`` where the size is unknown or missing.
     """
-    first = file.read(1)
-    if not first or not first[0]:
+    begin = file.tell()
+    number = file.read(ebml.MAX_NUMBER)
+    if not number or not number[0]:
         return None
-    more = 8 - first[0].bit_length()
-    rest = file.read(more)
-    value = int.from_bytes(bytes([first[0] & (0x7F >> more)]) + rest, "big")
-    return None if value == (1 << 7 * (more + 1)) - 1 else value
+    length, size = ebml.read_size(number, 0)
+    file.seek(begin + length)
+    return None if ebml.is_unknown(size, length) else size
 
 
 def reason(error: BaseException) -> str:

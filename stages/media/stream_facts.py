@@ -9,28 +9,36 @@ bounded, and whatever does not parse is ignored.
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
+from stages.media import ebml
 from stages.media.bitstream import scan_packet
+from stages.media.color_tags import CHROMATICITY_STEPS, LUMINANCE_STEPS, MASTERING_BYTES
+from stages.media.ebml import elements
+from stages.media.mp4_boxes import COUNT, FULL_BOX_HEAD, VIDEO_ENTRY, boxes, first_inside
 
-_MAX_BOXES = 4096  # boxes or elements that are read in one file
-_MAX_BYTES = 1 << 20  # that are read of a Matroska file's tracks
-_ENTRY = 86  # bytes of a video sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)
+_MAX_TRACK_BYTES = 1 << 20  # that are read of a Matroska file's tracks
+_MAX_TOP_ELEMENTS = 4096  # elements of a Matroska file that are read to find its tracks
+_ELEMENT_HEAD = 16  # bytes that hold any element's identifier and size, of 8 bytes at most each
+_MAX_BOX_BYTES = 256  # that are read of a box in a sample entry; the ones wanted are shorter
+_TRACK_NUMBER = {0: 12, 1: 20}
+"""Where the box tkhd has the track's number, by the box's version (ISO/IEC 14496-12, 8.3.2)."""
 _SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")  # RFC of spherical video, version 1
-# Matroska's element identities (RFC 9559, section 5).
-_SEGMENT, _TRACKS, _TRACK_ENTRY, _TRACK_TYPE = 0x18538067, 0x1654AE6B, 0xAE, 0x83
-_BLOCK_ADDITION, _ADDITION_TYPE, _ADDITION_DATA = 0x41E4, 0x41E7, 0x41ED
-_VIDEO, _STEREO_MODE, _COLOR = 0xE0, 0x53B8, 0x55B0
-_CROP = (0x54CC, 0x54BB, 0x54DD, 0x54AA)  # left, top, right, bottom
-_MAX_CLL, _MAX_FALL, _MASTERING, _FIRST_POINT = 0x55BC, 0x55BD, 0x55D0, 0x55D1
-_PROJECTION, _PROJECTION_TYPE = 0x7670, 0x7671
+_MATROSKA_DOLBY_VISION = (b"dvcC", b"dvvC")
+_DOLBY_VISION = (*_MATROSKA_DOLBY_VISION, b"dvwC")
+"""Kinds of boxes with Dolby Vision's configuration; Matroska has the first two of them."""
+_PROFILE_BYTE = 2
+"""The byte of that configuration whose upper seven bits are the profile."""
+# The box SmDm of VP9 in MP4 counts in these parts of 1, and of one cd/m2.
+_SMDM_CHROMATICITY, _SMDM_LARGEST, _SMDM_LEAST = 1 << 16, 1 << 8, 1 << 14
 _ABSURD = 1e9  # no chromaticity or luminance is as large
 _STEREO = {1: "top and bottom", 2: "side by side", 3: "stereo mesh"}
+"""How two views share a frame, by the number in the box st3d."""
 _MATROSKA_STEREO = {
     1: "side by side",
     2: "top and bottom",
@@ -39,6 +47,7 @@ _MATROSKA_STEREO = {
     13: "alternating",
     14: "alternating",
 }
+"""The same by Matroska's number (RFC 9559, 5.1.4.1.28.3)."""
 
 
 @dataclass(frozen=True)
@@ -78,109 +87,94 @@ def read_facts(
             facts = _of_mp4(file, track, size)
         elif container.startswith("matroska"):
             facts = _of_matroska(file, track)
-    found = replace(facts)
     for packet in data:
         with contextlib.suppress(ValueError, IndexError, struct.error):
             seen = scan_packet(packet, codec)
-            vision = found.dolby_vision
+            vision = facts.dolby_vision
             if seen.dolby_vision and vision is None:
                 # The profile is not known: the units are there, but not the box that states it.
                 vision = 0
-            found = replace(
-                found,
-                mastering=found.mastering or seen.mastering,
-                light=found.light or seen.light,
-                dynamic=found.dynamic or seen.dynamic,
+            facts = replace(
+                facts,
+                mastering=facts.mastering or seen.mastering,
+                light=facts.light or seen.light,
+                dynamic=facts.dynamic or seen.dynamic,
                 dolby_vision=vision,
             )
-    return found
-
-
-def boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield each MP4 box between two positions: its kind, where its content begins, its end."""
-    for _ in range(_MAX_BOXES):
-        file.seek(begin)
-        head = file.read(16)
-        if begin + 8 > end or len(head) < 8:
-            return
-        size, kind = struct.unpack_from(">I4s", head)
-        content = begin + 8
-        if size == 1 and len(head) == 16:
-            size = struct.unpack_from(">Q", head, 8)[0]
-            content = begin + 16
-        stop = end if size == 0 else begin + size
-        if stop < content or stop > end:
-            return
-        yield kind, content, stop
-        begin = stop
-
-
-def _inner(file: BinaryIO, span: tuple[int, int], *kinds: bytes) -> tuple[int, int] | None:
-    """Return the begin and end of the content of the first box along a path of kinds."""
-    for wanted in kinds:
-        span = next(
-            ((begin, end) for kind, begin, end in boxes(file, *span) if kind == wanted), (-1, -1)
-        )
-        if span[0] < 0:
-            return None
-    return span
+    return facts
 
 
 def _of_mp4(file: BinaryIO, track: int, size: tuple[int, int]) -> StreamFacts:
     """Return the facts about the track with this number in an MP4 or MOV."""
-    length = file.seek(0, 2)
-    movie = _inner(file, (0, length), b"moov")
-    if movie is None:
+    span = _mp4_track(file, track)
+    if span is None:
         return StreamFacts()
+    begin, end = span
+    spherical = any(
+        kind == b"uuid" and _starts(file, at, _SPHERICAL[:4])
+        for kind, at, _ in boxes(file, begin, end)
+    )
+    described = first_inside(file, span, b"mdia", b"minf", b"stbl", b"stsd")
+    if described is None:
+        return StreamFacts(spherical=spherical)
+    entries = boxes(file, described[0] + FULL_BOX_HEAD + COUNT, described[1])
+    _, content, stop = next(entries, (b"", 0, 0))
+    if not content:
+        return StreamFacts(spherical=spherical)
+    return _of_entry(file, content, stop, size, spherical)
+
+
+def _mp4_track(file: BinaryIO, track: int) -> tuple[int, int] | None:
+    """Return where the content of the box of the track with this number begins and ends."""
+    length = file.seek(0, os.SEEK_END)
+    movie = first_inside(file, (0, length), b"moov")
+    if movie is None:
+        return None
     for kind, begin, end in boxes(file, *movie):
-        head = _inner(file, (begin, end), b"tkhd") if kind == b"trak" else None
+        head = first_inside(file, (begin, end), b"tkhd") if kind == b"trak" else None
         if head is None:
             continue
         file.seek(head[0])
-        header = file.read(24)
-        if struct.unpack_from(">I", header, 20 if header[0] == 1 else 12)[0] != track:
-            continue
-        spherical = any(
-            kind == b"uuid" and _starts(file, at, _SPHERICAL[:4])
-            for kind, at, _ in boxes(file, begin, end)
-        )
-        described = _inner(file, (begin, end), b"mdia", b"minf", b"stbl", b"stsd")
-        if described is None:
-            return StreamFacts(spherical=spherical)
-        entry = next(boxes(file, described[0] + 8, described[1]), None)
-        if entry is None:
-            return StreamFacts(spherical=spherical)
-        return _of_entry(file, entry[1] - 8, entry[2], size, spherical)
-    return StreamFacts()
+        header = file.read(max(_TRACK_NUMBER.values()) + 4)
+        version = 1 if header[0] == 1 else 0
+        if struct.unpack_from(">I", header, _TRACK_NUMBER[version])[0] == track:
+            return begin, end
+    return None
 
 
 def _starts(file: BinaryIO, at: int, data: bytes) -> bool:
+    """Return whether a file has ``data`` at the position ``at``."""
     file.seek(at)
     return file.read(len(data)) == data
 
 
 def _of_entry(
-    file: BinaryIO, begin: int, end: int, size: tuple[int, int], spherical: bool
+    file: BinaryIO, content: int, end: int, size: tuple[int, int], spherical: bool
 ) -> StreamFacts:
-    """Return the facts from the boxes of a video sample entry between two positions."""
+    """Return the facts from the boxes of a video sample entry.
+
+    content, end: where the entry's content begins and ends. size: the stored ``(H, W)``.
+    spherical: what was found outside of the entry.
+    """
     facts = StreamFacts(spherical=spherical)
-    for kind, at, stop in boxes(file, begin + _ENTRY, end):
+    for kind, at, stop in boxes(file, content + VIDEO_ENTRY, end):
         file.seek(at)
-        data = file.read(min(stop - at, 256))
-        if kind == b"mdcv" and len(data) >= 24:
-            facts = replace(facts, mastering=data[:24])
-        elif kind == b"SmDm" and len(data) >= 28:
-            facts = replace(facts, mastering=_from_smdm(data[4:28]))
+        data = file.read(min(stop - at, _MAX_BOX_BYTES))
+        after_head = data[FULL_BOX_HEAD:]
+        if kind == b"mdcv" and len(data) >= MASTERING_BYTES:
+            facts = replace(facts, mastering=data[:MASTERING_BYTES])
+        elif kind == b"SmDm" and len(after_head) >= MASTERING_BYTES:
+            facts = replace(facts, mastering=_from_smdm(after_head[:MASTERING_BYTES]))
         elif kind == b"clli" and len(data) >= 4:
             facts = replace(facts, light=struct.unpack_from(">HH", data))
-        elif kind == b"CoLL" and len(data) >= 8:
-            facts = replace(facts, light=struct.unpack_from(">HH", data, 4))
-        elif kind in (b"dvcC", b"dvvC", b"dvwC") and len(data) >= 4:
-            facts = replace(facts, dolby_vision=data[2] >> 1)
+        elif kind == b"CoLL" and len(after_head) >= 4:
+            facts = replace(facts, light=struct.unpack_from(">HH", after_head))
+        elif kind in _DOLBY_VISION and len(data) >= 4:
+            facts = replace(facts, dolby_vision=data[_PROFILE_BYTE] >> 1)
         elif kind == b"clap" and len(data) >= 32:
             facts = replace(facts, crop=crop_from_clap(struct.unpack_from(">8i", data), size))
-        elif kind == b"st3d" and len(data) >= 5:
-            facts = replace(facts, stereo=_STEREO.get(data[4], ""))
+        elif kind == b"st3d" and len(after_head) >= 1:
+            facts = replace(facts, stereo=_STEREO.get(after_head[0], ""))
         elif kind == b"sv3d":
             facts = replace(facts, spherical=True)
     return facts
@@ -214,16 +208,16 @@ def crop_from_clap(
 
 
 def _from_smdm(data: bytes) -> bytes:
-    """Convert VP9's SmDm box into an ``mdcv`` payload.
+    """Convert the content of VP9's SmDm box into an ``mdcv`` payload.
 
-    SmDm has red, green, blue and white in 0.16 fixed point, and luminances in 24.8 and 18.14.
+    It has x and y of red, green, blue and white, then the largest and the least luminance.
     """
     red, green, blue, white = (struct.unpack_from(">HH", data, 4 * at) for at in range(4))
     largest, least = struct.unpack_from(">II", data, 16)
     return pack_mastering(
-        [value / 65536 for point in (green, blue, red, white) for value in point],
-        largest / 256,
-        least / 16384,
+        [value / _SMDM_CHROMATICITY for point in (green, blue, red, white) for value in point],
+        largest / _SMDM_LARGEST,
+        least / _SMDM_LEAST,
     )
 
 
@@ -232,58 +226,35 @@ def pack_mastering(points: list[float], largest: float, least: float) -> bytes:
 
     points: x and y of green, blue, red and white. largest, least: luminances in cd/m2.
     """
-    codes = [min(0xFFFF, max(0, round(value * 50_000))) for value in points]
-    return struct.pack(
-        ">8HII",
-        *codes,
-        *(min(0xFFFFFFFF, max(0, round(value * 10_000))) for value in (largest, least)),
-    )
-
-
-def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the identity and the content of each EBML element."""
-    at = 0
-    for _ in range(_MAX_BOXES):
-        if at >= len(data):
-            return
-        name_length = 9 - data[at].bit_length()
-        size_at = at + name_length
-        if size_at >= len(data) or not data[size_at]:
-            return
-        size_length = 9 - data[size_at].bit_length()
-        size = int.from_bytes(data[size_at : size_at + size_length], "big") & (
-            (1 << 7 * size_length) - 1
-        )
-        content = size_at + size_length
-        yield int.from_bytes(data[at:size_at], "big"), data[content : content + size]
-        at = content + size
+    codes = [min(0xFFFF, max(0, round(value * CHROMATICITY_STEPS))) for value in points]
+    luminances = [
+        min(0xFFFFFFFF, max(0, round(value * LUMINANCE_STEPS))) for value in (largest, least)
+    ]
+    return struct.pack(">8HII", *codes, *luminances)
 
 
 def _tracks(file: BinaryIO) -> bytes:
     """Return the content of a Matroska file's Tracks element; empty where there is none."""
-    file.seek(0)
     at = 0
     inside = False
-    for _ in range(_MAX_BOXES):
+    for _ in range(_MAX_TOP_ELEMENTS):
         file.seek(at)
-        head = file.read(16)
+        head = file.read(_ELEMENT_HEAD)
         if len(head) < 3 or not head[0]:
             return b""
-        name_length = 9 - head[0].bit_length()
-        if name_length >= len(head) or not head[name_length]:
+        size_at = ebml.length_of_number(head[0])
+        if size_at >= len(head) or not head[size_at]:
             return b""
-        size_length = 9 - head[name_length].bit_length()
-        name = int.from_bytes(head[:name_length], "big")
-        field = head[name_length : name_length + size_length]
-        size = int.from_bytes(field, "big") & ((1 << 7 * size_length) - 1)
-        content = at + name_length + size_length
-        if name == _SEGMENT and not inside:
+        identifier = int.from_bytes(head[:size_at], "big")
+        head_length, size = ebml.read_size(head, size_at)
+        content = at + head_length
+        if identifier == ebml.SEGMENT and not inside:
             at = content
             inside = True
-        elif name == _TRACKS:
+        elif identifier == ebml.TRACKS:
             file.seek(content)
-            return file.read(min(size, _MAX_BYTES))
-        elif size == (1 << 7 * size_length) - 1:
+            return file.read(min(size, _MAX_TRACK_BYTES))
+        elif ebml.is_unknown(size, head_length - size_at):
             return b""
         else:
             at = content + size
@@ -293,42 +264,54 @@ def _tracks(file: BinaryIO) -> bytes:
 def _of_matroska(file: BinaryIO, track: int) -> StreamFacts:
     """Return the facts about the video track at this position among the video tracks."""
     count = -1
-    for name, entry in elements(_tracks(file)):
-        parts = dict(elements(entry))
-        # Tracks of type 1 are video. They are counted, as the library does not give track numbers.
-        count += name == _TRACK_ENTRY and int.from_bytes(parts.get(_TRACK_TYPE, b""), "big") == 1
-        if count < track:
-            continue
-        vision = None
-        for kind, mapping in elements(entry):
-            block = dict(elements(mapping)) if kind == _BLOCK_ADDITION else {}
-            if (
-                block.get(_ADDITION_TYPE, b"")[-4:] in (b"dvcC", b"dvvC")
-                and len(block.get(_ADDITION_DATA, b"")) > 2
-            ):
-                vision = block[_ADDITION_DATA][2] >> 1
-        video = dict(elements(parts.get(_VIDEO, b"")))
-        crop = tuple(int.from_bytes(video.get(key, b""), "big") for key in _CROP)
-        color = dict(elements(video.get(_COLOR, b"")))
-        light = tuple(int.from_bytes(color.get(key, b""), "big") for key in (_MAX_CLL, _MAX_FALL))
-        projection = dict(elements(video.get(_PROJECTION, b"")))
-        return StreamFacts(
-            mastering=_matroska_mastering(dict(elements(color.get(_MASTERING, b"")))),
-            light=(light[0], light[1]) if any(light) else None,
-            crop=(crop[0], crop[1], crop[2], crop[3]) if any(crop) else None,
-            dolby_vision=vision,
-            stereo=_MATROSKA_STEREO.get(int.from_bytes(video.get(_STEREO_MODE, b""), "big"), ""),
-            spherical=bool(int.from_bytes(projection.get(_PROJECTION_TYPE, b""), "big")),
-        )
+    for identifier, entry in elements(_tracks(file)):
+        # Video tracks are counted, as the library does not give track numbers.
+        is_track = identifier == ebml.TRACK_ENTRY
+        count += is_track and _number(dict(elements(entry)), ebml.TRACK_TYPE) == ebml.VIDEO_TRACK
+        if count == track:
+            return _of_track_entry(entry)
     return StreamFacts()
+
+
+def _of_track_entry(entry: bytes) -> StreamFacts:
+    """Return the facts from the content of a Matroska file's TrackEntry element."""
+    video = dict(elements(dict(elements(entry)).get(ebml.VIDEO, b"")))
+    color = dict(elements(video.get(ebml.COLOR, b"")))
+    projection = dict(elements(video.get(ebml.PROJECTION, b"")))
+    left, top, right, bottom = (_number(video, side) for side in ebml.CROPS)
+    light = _number(color, ebml.MAX_CLL), _number(color, ebml.MAX_FALL)
+    return StreamFacts(
+        mastering=_matroska_mastering(dict(elements(color.get(ebml.MASTERING, b"")))),
+        light=light if any(light) else None,
+        crop=(left, top, right, bottom) if left or top or right or bottom else None,
+        dolby_vision=_matroska_dolby_vision(entry),
+        stereo=_MATROSKA_STEREO.get(_number(video, ebml.STEREO_MODE), ""),
+        spherical=bool(_number(projection, ebml.PROJECTION_TYPE)),
+    )
+
+
+def _number(parts: dict[int, bytes], identifier: int) -> int:
+    """Return the content of an element as a number; 0 where the element is missing."""
+    return int.from_bytes(parts.get(identifier, b""), "big")
+
+
+def _matroska_dolby_vision(entry: bytes) -> int | None:
+    """Return Dolby Vision's profile from the content of a TrackEntry element, or None."""
+    profile = None
+    for identifier, mapping in elements(entry):
+        block = dict(elements(mapping)) if identifier == ebml.BLOCK_ADDITION else {}
+        kind, data = block.get(ebml.ADDITION_TYPE, b"")[-4:], block.get(ebml.ADDITION_DATA, b"")
+        if kind in _MATROSKA_DOLBY_VISION and len(data) > _PROFILE_BYTE:
+            profile = data[_PROFILE_BYTE] >> 1
+    return profile
 
 
 def _matroska_mastering(parts: dict[int, bytes]) -> bytes | None:
     """Convert a MasteringMetadata element into an ``mdcv`` payload; None where it is empty.
 
-    Its floats are red (from 55D1), green, blue and white as x and y, then the luminances.
+    parts: its elements by their identifiers.
     """
-    values = [_float(parts.get(_FIRST_POINT + number, b"")) for number in range(10)]
+    values = [_float(parts.get(ebml.FIRST_POINT + number, b"")) for number in range(10)]
     if not any(values):
         return None
     red, green, blue, white = (values[at : at + 2] for at in (0, 2, 4, 6))

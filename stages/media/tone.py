@@ -42,7 +42,10 @@ _POWER = 1.2  # sharpness of that knee, as in ACES' Reference Gamut Compression
 
 
 def to_display(pixels: Tensor, tags: ColorTags) -> Tensor:
-    """Return the pixels in BT.709; the same tensor where the tags need no conversion."""
+    """Return pixels ``(..., 3, H, W)`` in BT.709; the same tensor where no conversion is needed.
+
+    pixels: encoded values in [0, 1], as ``tags`` say.
+    """
     if not tags.needs_conversion:
         return pixels
     values = pixels.detach().to(torch.float32).clamp(0, 1)
@@ -94,7 +97,7 @@ def pq_to_light(values: Tensor) -> Tensor:
 
 
 def light_to_pq(light: Tensor) -> Tensor:
-    """Return the PQ values of light in cd/m2: the inverse of :func:`pq_to_light`."""
+    """Return the PQ values, 0 to 1, of light in cd/m2: the inverse of :func:`pq_to_light`."""
     power = (light / _PQ_PEAK).clamp(0, 1) ** _M1
     return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
 

@@ -45,5 +45,8 @@ def detail_left(
 def least_detail(
     apply: Filter, frame: Tensor, scenes: tuple[Tensor, Tensor], guesses: Sequence[float]
 ) -> float:
-    """Return the least :func:`detail_left` of one frame, whose progress is one of ``guesses``."""
+    """Return the least :func:`detail_left` of one frame over several guesses of its progress.
+
+    frame and the two scenes: as there, one of each. guesses: progresses, 0 to 1.
+    """
     return min(detail_left(apply, [frame], scenes, [guess]) for guess in guesses)

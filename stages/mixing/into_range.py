@@ -18,7 +18,8 @@ def into_range(frame: Tensor, first: Tensor, second: Tensor, weight: Tensor) -> 
     lie on one line, so the nearest pair in range is found by moving along it. One exists for every
     value in [0, 1].
 
-    frame: in [0, 1]. weight: of the second layer, in [0, 1]. All broadcast against each other.
+    frame, first, second: values of any shape; the frame's are in [0, 1]. weight: of the second
+    layer, in [0, 1]. All broadcast against each other.
     """
     # Dividing by the larger share keeps the rounding small.
     mostly_first = weight < 0.5

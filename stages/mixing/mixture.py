@@ -102,7 +102,11 @@ class Mixture:
         return weight[:, rows] if self.has_matte else weight
 
     def dissolve(self, weight: Tensor, trust: Trust = (1.0, 1.0), data: float = EXACT) -> Dissolve:
-        """Return the forward model of frames with this weight, in the mixture's space."""
+        """Return the forward model of frames in the mixture's space.
+
+        weight: of the incoming scene in each frame, in [0, 1], ``(n, 1, 1, 1)`` or a matte. trust,
+        data: see :class:`stages.mixing.dissolve.Dissolve`.
+        """
         return DISSOLVES[self.space](weight, trust, data)
 
     def template(self, side: Side) -> int:
@@ -148,7 +152,11 @@ class Mixture:
 
 
 def mix(outgoing: Tensor, incoming: Tensor, weight: Tensor, space: Space) -> Tensor:
-    """Return the mixture of two layers in a space, with ``weight`` that of the incoming one."""
+    """Return the mixture of two layers.
+
+    outgoing, incoming: of one shape, in [0, 1]. weight: of the incoming one, in [0, 1]; it is
+    broadcast. space: in which the layers mix.
+    """
     return DISSOLVES[space](weight).mix(outgoing, incoming)
 
 

@@ -120,7 +120,10 @@ class PixelEvidence:
         return (numbers >= times).to(self.gain.dtype)
 
     def error(self, weight: Tensor) -> float:
-        """Return the squared error that weights leave, summed over RGB, mean over all pixels."""
+        """Return the squared error that weights ``(n, 1, H, W)`` leave.
+
+        It is summed over RGB; the mean is taken over all pixels.
+        """
         gained = float((weight * (2 * self.along - weight * self.contrast)).mean())
         return self.outgoing_error - gained
 

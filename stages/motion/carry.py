@@ -266,7 +266,7 @@ class _MotionLevel:
         return outgoing, incoming
 
     def _to_nodes(self, flow: Tensor) -> Tensor:
-        """Return a flow at full size as one at the nodes, in pixels of the level."""
+        """Return a flow ``(n, 2, H, W)`` as one at the nodes, in pixels of the level."""
         return resize_flow(flow, self.nodes).to(self.device) / self.per_pixel
 
     def _view_number(self, step: int) -> int:
@@ -290,7 +290,11 @@ class _MotionLevel:
         )
 
     def _unexplained(self, view: _MotionView, part: Part, pieces: Sequence[Tensor]) -> Tensor:
-        """Return what the carried templates leave unexplained of some mixed frames."""
+        """Return what the carried templates leave unexplained of some mixed frames.
+
+        part: says which frames. pieces: the flow of each scene into them. The result has the shape
+        of the sampled pixels.
+        """
         target = view.target[part.frames]
         carried = [
             self._carried(view, side, part.frames, flow)
@@ -300,7 +304,10 @@ class _MotionLevel:
         return charbonnier(model.mix(*carried) - target)
 
     def _carried(self, view: _MotionView, side: Side, frames: slice, flow: Tensor) -> Tensor:
-        """Return the sampled pixels of one scene in some mixed frames."""
+        """Return the sampled pixels of one scene in some mixed frames.
+
+        flow: from these frames to the scene's template, at the nodes.
+        """
         if (plain := self.mixture.plain(side)) is not None:
             target = view.target[frames]
             return plain.to(target).expand_as(target)

@@ -1,14 +1,13 @@
-"""Better motion for frames in which a scene is faint, proposed by the frames before them.
+"""Propose motion for frames in which a scene is faint, by the frames before them.
 
-A fit by descent finds the motion of a faint scene only if it starts near by. Where it starts wrong
+Gradient descent finds the motion of a faint scene only if it starts near it. Where it starts wrong
 it stays wrong, and fast things smear. But a mixed frame can tell a right motion from a wrong one
-once both are proposed, even if the scene is faint in it. So each frame is offered two kinds of
-motion: the one that goes on from the frames before it, and those of near pixels. A pixel takes an
+once both are proposed, even if the scene is faint in it. So each pixel is offered two kinds of
+motion: the one that continues from the frames before, and the motions of near pixels. It takes an
 offer if the carried layers then explain the mixture better in the square around it.
 
-A motion that goes on is more likely than any other, so any other has to explain the mixture a
-little better. Where a scene is so faint that nearly any motion explains the mixture, its things
-therefore move on as they did.
+Things usually move on as they did, so a motion that departs from this costs a little. Where a scene
+is so faint that nearly any motion explains the mixture, the motion that continues is taken.
 
 After Lempitsky et al., "FusionFlow" (CVPR 2008), with choices by pixel in place of cuts, and Barnes
 et al., "PatchMatch" (SIGGRAPH 2009).
@@ -29,40 +28,43 @@ from stages.optim.penalties import ROUND
 from stages.optim.threads import is_worth, side_by_side
 
 LAGS = (1, 4)
-"""Frames over which the velocity that goes on is measured."""
+"""Numbers of frames over which the velocity of a motion that continues is measured."""
 
 SHIFTS = (3, 8)
-"""Distances, in pixels of a level, from which the motion of other pixels is offered."""
+"""Distances, in pixels of a level, of the pixels whose motion is offered."""
 
 RADIUS = 2
 """Radius, in pixels of a level, of the square over which an offer is judged."""
 
 LEAST_GAIN = 0.01
-"""Part by which an offer must lower the cost of a pixel to be taken."""
+"""Part of a pixel's cost by which an offer must lower it to be taken."""
 
 DEPARTURE_COST = 0.001
-"""Cost of a motion for each pixel of a level by which it departs from the one that goes on, in
-values of [0, 1], as the error of a square. On drawn dissolves 0.004 was too much and 0 too little.
+"""Cost of each pixel of a level by which a motion departs from the one that continues.
+
+It has the unit of the error of a square: values in [0, 1]. On drawn dissolves 0.004 was too much
+and 0 too little.
 """
 
 LARGEST_DEPARTURE = 4.0
-"""Departure, in pixels of a level, from which a motion costs no more: things do stop and turn."""
+"""Departure, in pixels of a level, above which the cost stays the same: things do stop and turn."""
 
 SEARCH_STEPS = 4
-"""Steps of the fixed-point searches along a motion."""
+"""Steps of the fixed-point iterations that follow a motion."""
 
 VELOCITY_RADIUS = 1
 """Radius, in pixels of a level, over which a velocity is averaged."""
 
 
 def propose(mixture: Mixture, both: Pair, known: Pair, scale: int) -> Pair:
-    """Return both scenes' flows after each frame has chosen among proposed motions.
+    """Return both scenes' flows after each pixel has chosen among proposed motions.
 
     mixture: the window. both: flows ``(n, 2, H, W)`` from the mixed frames to the templates.
-    known: the motion that they go on from, see :func:`stages.motion.carry.known_motion`.
+    known: the scenes' motion in clean frames, which continues in the mixed ones, see
+    :func:`stages.motion.carry.known_motion`.
     scale: the choices are made at ``1 / scale`` of the sides.
 
-    The flows come back as they are where nothing better was proposed for any frame.
+    A scene's flows come back as they are where no proposal was better.
     """
     level = _ProposalLevel(mixture, both, scale)
     for number, side in enumerate(SIDES):
@@ -72,17 +74,18 @@ def propose(mixture: Mixture, both: Pair, known: Pair, scale: int) -> Pair:
 
 
 def continued(latest: Tensor, earlier: Tensor, lag: int) -> Tensor:
-    """Return the flow that the next frame has if everything in the picture goes on as it moves.
+    """Return the flow ``(1, 2, h, w)`` of the next frame if everything keeps its velocity.
 
-    latest, earlier: flows ``(1, 2, h, w)`` to the same template, from the frame before and from the
-    frame ``lag`` before that one. What is seen at x in the first was at ``x + o`` in the second,
-    where both flows lead to the same place of the template. It moves on by ``-o / lag``.
+    latest, earlier: flows ``(1, 2, h, w)`` to the same template, in pixels: of the frame before,
+    and of the frame ``lag`` before that one.
     """
+    # What is at x in the latest frame was at x + offset in the earlier one: from there, both flows
+    # lead to the same place of the template. So it moves by -offset / lag in a frame.
     offset = torch.zeros_like(latest)
     for _ in range(SEARCH_STEPS):
         offset = latest - warp(earlier, offset)
     velocity = box(-offset / lag, VELOCITY_RADIUS)
-    # What is at x in the next frame is at x + back in the latest one.
+    # What will be at x in the next frame is at x + back in the latest one.
     back = torch.zeros_like(latest)
     for _ in range(SEARCH_STEPS):
         back = -warp(velocity, back)
@@ -90,12 +93,15 @@ def continued(latest: Tensor, earlier: Tensor, lag: int) -> Tensor:
 
 
 def _after(history: Sequence[Tensor], lag: int) -> Tensor:
-    """Return the flow that follows ``history``, by the velocity over its last ``lag`` frames."""
+    """Return the flow ``(1, 2, h, w)`` that follows ``history``, flows of the same shape.
+
+    The velocity is that over the last ``lag`` frames of it.
+    """
     return continued(history[-1], history[-1 - lag], lag)
 
 
 class _ProposalLevel:
-    """The mixed frames, both templates and both flows at one size."""
+    """Hold the mixed frames, both templates and both flows at one size, and improve the flows."""
 
     def __init__(self, mixture: Mixture, both: Pair, scale: int) -> None:
         height, width = mixture.size
@@ -121,9 +127,10 @@ class _ProposalLevel:
             self.layers.append(layer)
 
     def improve(self, number: int, known: Tensor) -> None:
-        """Go through the frames of a scene, away from its template, and let each choose.
+        """Go through the frames of a scene, away from its template, and let the pixels choose.
 
-        number: of the scene, 0 or 1. known: ``(k, 2, H, W)``, the nearest frame first.
+        number: of the scene, 0 or 1. known: its flow in ``k`` clean frames before its template,
+        ``(k, 2, H, W)``, the nearest frame first.
         """
         beyond = resize_flow(known, self.size) if len(known) else known
         still = self.target.new_zeros(1, 2, *self.size)
@@ -139,9 +146,9 @@ class _ProposalLevel:
             history = [*history[-max(LAGS) :], self.fields[number][frame : frame + 1]]
 
     def _choose(self, number: int, frame: int, offers: Sequence[Tensor]) -> None:
-        """Let each pixel of a frame of a scene take the offers that cost less around it.
+        """Let each pixel of a scene's frame take the offers that cost less around it.
 
-        offers: motions that go on, the one measured over the most frames last.
+        offers: flows ``(1, 2, h, w)`` that continue; the one over the most frames is the last.
         """
         at = slice(frame, frame + 1)
         field, layer = self.fields[number], self.layers[number]
@@ -149,6 +156,7 @@ class _ProposalLevel:
         expected = offers[-1] if offers else None
 
         def cost_of(motion: Tensor, carried: Tensor) -> Tensor:
+            """Return the cost ``(1, 1, h, w)`` of a motion by which the layer is ``carried``."""
             error = self._error(number, at, carried)
             if expected is None:
                 return error
@@ -157,6 +165,7 @@ class _ProposalLevel:
         cost = cost_of(flow, seen)
 
         def judge(offer: Tensor) -> None:
+            """Take ``offer`` at the pixels where it costs less."""
             nonlocal flow, seen, cost
             carried = warp(self.templates[number], offer)
             found = cost_of(offer, carried)
@@ -169,13 +178,16 @@ class _ProposalLevel:
             judge(offer)
         for shift in SHIFTS:
             for way in ((0, shift), (0, -shift), (shift, 0), (-shift, 0)):
-                # At the rim this offers the motion of the opposite rim, which is judged as well.
+                # At a side this offers the motion at the opposite side. Judging rejects it.
                 judge(torch.roll(flow, way, (-2, -1)))
         self.changed[number] |= not torch.equal(flow, field[at])
         field[at], layer[at] = flow, seen
 
     def _error(self, number: int, at: slice, carried: Tensor) -> Tensor:
-        """Return the error ``(1, 1, h, w)`` around each pixel, with one scene carried so."""
+        """Return the error ``(1, 1, h, w)`` of the mixture in the square around each pixel.
+
+        carried: the layer of scene ``number`` in this frame, ``(1, 3, h, w)``.
+        """
         other = self.layers[1 - number][at]
         pair = (carried, other) if number == 0 else (other, carried)
         mixed = self.mixture.dissolve(self.weight[at]).mix(*pair)
@@ -183,7 +195,7 @@ class _ProposalLevel:
         return box(values.mean(1, keepdim=True), RADIUS)
 
     def flows(self, both: Pair) -> Pair:
-        """Return the flows at full size; those of ``both`` where a scene changed nothing."""
+        """Return the flows at full size; for a scene without a change, those of ``both``."""
         outgoing, incoming = (
             resize_flow(field, self.mixture.size) if changed else flow
             for field, flow, changed in zip(self.fields, both, self.changed, strict=True)

@@ -100,7 +100,10 @@ def _differentiated(
     weights: Weights,
     share: float = 1.0,
 ) -> tuple[Losses, Sequence[Tensor]]:
-    """Return the losses of some tensors, and the gradients of their total times ``share``."""
+    """Return the losses of some tensors, and the gradients of ``share`` times their total.
+
+    pieces: the tensors, of any shape. The gradients have their shapes.
+    """
     pieces = [piece.requires_grad_() for piece in pieces]
     losses = weighted(losses_of(pieces), weights)
     slopes = torch.autograd.grad(losses.total * share, pieces, materialize_grads=True)
@@ -131,7 +134,10 @@ def _sum_of(found: Sequence[Losses]) -> Losses:
 
 
 def _with_gradients(losses: Losses, gradients: list[Tensor], tensors: Sequence[Tensor]) -> Losses:
-    """Return the losses with a total whose gradients to the tensors are the given ones."""
+    """Return the losses with a total whose gradient to each tensor is the given one.
+
+    gradients: of the shapes of ``tensors``.
+    """
     total = _KnownGradient.apply(losses.total, gradients, *tensors)  # type: ignore[no-untyped-call]
     return Losses(total, losses.named)
 

@@ -42,7 +42,10 @@ the same tensors; their losses depend on nothing else.
 
 
 def weighted(named: Mapping[str, Tensor], weights: Weights) -> Losses:
-    """Return named scalar losses with their weighted sum. Raises KeyError for a missing weight."""
+    """Return losses with their weighted sum.
+
+    named: scalars by name. Raises KeyError for a missing weight.
+    """
     total = torch.stack([weights[name] * loss for name, loss in named.items()]).sum()
     return Losses(total, named)
 

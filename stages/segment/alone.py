@@ -80,7 +80,10 @@ class HintMasks:
 
     @staticmethod
     def _at(hint: Tensor, size: tuple[int, int], voted: Tensor) -> Tensor:
-        """Return the hint at ``size``, with the votes' one in frames where it marks nothing."""
+        """Return what a hint marks in each frame, ``(T, 1, *size)``, as 0 and 1.
+
+        Where it marks nothing, it is what the votes say, ``voted``, of that shape.
+        """
         drawn = (resize(hint.float(), size) > 0.5).float().expand_as(voted)
         return torch.where(drawn.amax((1, 2, 3), keepdim=True) > 0, drawn, voted)
 
@@ -136,7 +139,11 @@ def separate_alone(
 def _published(
     frames: Tensor, votes: Tensor, hints: HintMasks, context: SeparationContext
 ) -> tuple[Segments, dict[str, float]]:
-    """Fit the published networks; separate pictures one by one."""
+    """Fit the published networks to a window; return its layers and figures for the report.
+
+    frames: ``(T, 3, H, W)``; those that are no clip are fitted one by one. votes: the matte that
+    the votes give, ``(T, 1, h, w)`` in [0, 1].
+    """
     small = shrunk(frames, context.working_pixels(FULL_PIXELS))
     settings = context.settings
     inside, outside = hints.of(votes, (small.shape[-2], small.shape[-1]))
@@ -179,7 +186,10 @@ def _published(
 def _coupled(
     frames: Tensor, votes: Tensor, context: SeparationContext
 ) -> tuple[Segments, dict[str, float]]:
-    """Fit the default's generators, with what the votes know and without motion."""
+    """Fit the default's generators without motion; return the layers and figures for the report.
+
+    frames: ``(T, 3, H, W)``. votes: the matte that the votes give, ``(T, 1, h, w)`` in [0, 1].
+    """
     small = shrunk(frames, context.working_pixels(PIXELS))
     settings = context.settings
     matte = resize(votes, (small.shape[-2], small.shape[-1]))

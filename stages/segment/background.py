@@ -251,7 +251,10 @@ def read_colors(frames: Tensor, index: Tensor, place: Tensor) -> Tensor:
 
 
 def margin_of(matte: Tensor) -> int:
-    """Return the width in pixels of the margin around a foreground in a matte of this size."""
+    """Return the width in pixels of the margin around a foreground.
+
+    matte: ``(..., H, W)``, of which only the size matters.
+    """
     return max(1, round(MARGIN * max(matte.shape[-2:]))) if max(matte.shape[-2:]) > 8 else 0
 
 

@@ -182,7 +182,11 @@ def fit_segments(
 
 
 def _consistency(matte: Tensor, index: Tensor, motion: WindowMotion | None) -> Tensor:
-    """Return the mask-consistency loss: each matte against the next one, warped along the flow."""
+    """Return the mask-consistency loss: each matte against the next one, warped along the flow.
+
+    matte: of the frames of a step, ``(B, 1, h, w)``. index: which frames these are, ``(B,)``.
+    Frames whose next one is not among them do not count.
+    """
     if motion is None or len(index) < 2:
         return matte.sum() * 0
     follows = (index.diff() == 1).nonzero()[:, 0]

@@ -55,9 +55,10 @@ def _products(colors: Tensor) -> Tensor:
 
 
 def square_means(values: Tensor, radius: int) -> Tensor:
-    """Return what :func:`stages.motion.flow.box` returns, along one axis after the other.
+    """Return the means of ``values`` ``(..., H, W)`` over squares.
 
-    For small radii this takes a quarter of the time.
+    The result is that of :func:`stages.motion.flow.box`. Here the axes are averaged one after the
+    other, which takes a quarter of the time for small radii (in pixels).
     """
     for axis, sides in ((-1, (radius, radius, 0, 0)), (-2, (0, 0, radius, radius))):
         padded = functional.pad(values, sides, mode="replicate")

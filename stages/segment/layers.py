@@ -85,6 +85,21 @@ class FoundForeground:
     corrected: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class FoundScene:
+    """Hold the matte with its edges and the background, before the layers are finished.
+
+    odds: the last log-odds of the foreground, ``(T, h, w)``. matte: ``(T, 1, H, W)`` in [0, 1].
+    background: ``(T, 3, H, W)`` in [0, 1]. missing: where no frame shows the background,
+    ``(T, 1, H, W)`` of bool.
+    """
+
+    odds: Tensor
+    matte: Tensor
+    background: Tensor
+    missing: Tensor
+
+
 def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -> Separation:
     """Return the layers ``foreground``, ``background`` and ``matte`` of one window.
 
@@ -105,43 +120,25 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         return alone if context.most_things == 1 else as_one_thing(alone)
     with clocked(seconds, "networks"):
         small = shrunk(prepared.work, context.working_pixels(FIT_PIXELS))
-        drawn, steps = fit_networks(small, found.odds, prepared.motion, facts.plate, context, began)
+        generated, steps = fit_networks(
+            small, found.odds, prepared.motion, facts.plate, context, began
+        )
     with clocked(seconds, "cut"):
         context.progress(0.8, "edges")
-        odds, matte = _with_edges(prepared, found, drawn, facts)
+        odds, matte = _with_edges(prepared, found, generated, facts)
     with clocked(seconds, "background"):
         context.progress(0.9, "background")
-        matte, background, missing = _with_background(prepared, odds, matte, facts)
-        if found.correction is not None:
-            matte = found.correction.merged(matte)
-        matte = with_certain(matte, found.marked)
+        scene = _with_background(prepared, found, odds, matte, facts)
     with clocked(seconds, "finish"):
-        layers = _painted(frames, matte, background, missing, drawn)
-        occlusions: tuple[Occlusion, ...] = ()
-        if context.most_things != 1:
-            layers["things"], occlusions = divided(matte, prepared.small, prepared.motion, context)
-            layers["matte"] = matte * (layers["things"] > 0)
-        # Without a foreground a frame hides nothing, and its background is the frame itself.
-        missing = missing & (layers["matte"].amax((1, 2, 3), keepdim=True) > 0)
-        layers = settle(frames, layers, facts)
-        if context.confidence:
-            layers |= confidence_layers(odds, layers["matte"], missing, found.marked)
-    report = {
-        "reconstruction_psnr": _reconstruction_psnr(frames, layers),
-        "fit_steps": float(steps),
-        "matte_mean": float(layers["matte"].mean()),
-        "background_unseen": float(missing.float().mean()),
-        **background_shares(layers["matte"], missing),
-    }
-    notes = _notes(prepared, found, layers["matte"], context)
+        layers, missing, occlusions = _finish(prepared, found, scene, generated, facts, context)
     expected = {}
     if prepared.motion is not None and context.earlier_matte is None:
         expected["matte"] = expected_overlap(prepared.motion, layers["matte"])
     return Separation(
         layers,
-        report=report,
+        report=_report(frames, layers, missing, steps),
         seconds=dict(seconds),
-        notes=notes,
+        notes=_notes(prepared, found, layers["matte"], context),
         occlusions=occlusions,
         expected=expected,
     )
@@ -153,11 +150,8 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     frames and the layers: ``(T, C, H, W)`` in [0, 1].
     """
     del facts
-    foreground, background, matte = (
-        layers["foreground"].clamp(0, 1),
-        layers["background"].clamp(0, 1),
-        layers["matte"],
-    )
+    foreground, background = (layers[name].clamp(0, 1) for name in ("foreground", "background"))
+    matte = layers["matte"]
     for t in range(len(frames)):
         model = MatteComposite(matte[t])
         background[t], foreground[t] = model.reconcile(frames[t], background[t], foreground[t])
@@ -205,15 +199,15 @@ def _find_foreground(
 
 
 def _with_edges(
-    prepared: PreparedFrames, found: FoundForeground, drawn: Segments, facts: SegmentSurvey
+    prepared: PreparedFrames, found: FoundForeground, generated: Segments, facts: SegmentSurvey
 ) -> tuple[Tensor, Tensor]:
     """Return the last log-odds ``(T, h, w)``, and the matte ``(T, 1, H, W)`` with its edges.
 
-    drawn: the networks' layers, which may move the matte a little.
+    generated: the networks' layers, which may move the matte a little.
     """
     if found.corrected is not None:
         return found.odds, found.corrected
-    odds = moved_odds(found.odds, drawn.matte)
+    odds = moved_odds(found.odds, generated.matte)
     odds = resize(odds[:, None], _size_of(prepared.work))[:, 0]
     if prepared.motion is not None:
         odds = local_vote(prepared.work, odds)
@@ -222,12 +216,15 @@ def _with_edges(
 
 
 def _with_background(
-    prepared: PreparedFrames, odds: Tensor, matte: Tensor, facts: SegmentSurvey
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the soft matte, the background, and where no frame shows the background.
+    prepared: PreparedFrames,
+    found: FoundForeground,
+    odds: Tensor,
+    matte: Tensor,
+    facts: SegmentSurvey,
+) -> FoundScene:
+    """Find the background behind the matte, and soften the matte's edge.
 
-    odds: log-odds ``(T, h, w)``. matte: ``(T, 1, H, W)`` in [0, 1]. The results have full size:
-    ``(T, 1, H, W)``, ``(T, 3, H, W)`` and ``(T, 1, H, W)`` of bool.
+    odds: log-odds ``(T, h, w)``. matte: ``(T, 1, H, W)`` in [0, 1].
     """
     frames = prepared.frames
     plate = None if facts.plate is None else facts.plate.without(frames, matte)
@@ -241,33 +238,77 @@ def _with_background(
     background, missing = complete(frames, torch.maximum(matte, maybe), prepared.motion, plate)
     if plate is not None:
         matte = torch.maximum(matte, matched_matte(frames, background, matte))
-    return soften(matte, frames, background, missing), background, missing
+    matte = soften(matte, frames, background, missing)
+    if found.correction is not None:
+        matte = found.correction.merged(matte)
+    return FoundScene(odds, with_certain(matte, found.marked), background, missing)
 
 
-def _painted(
-    frames: Tensor, matte: Tensor, background: Tensor, missing: Tensor, drawn: Segments
-) -> dict[str, Tensor]:
+def _finish(
+    prepared: PreparedFrames,
+    found: FoundForeground,
+    scene: FoundScene,
+    generated: Segments,
+    facts: SegmentSurvey,
+    context: SeparationContext,
+) -> tuple[dict[str, Tensor], Tensor, tuple[Occlusion, ...]]:
+    """Return the layers, where the background is a guess, and what was seen of the things' order.
+
+    The guess is ``(T, 1, H, W)`` of bool. The foreground is divided where several things are asked
+    for, and the layers of confidence are added where the user wants them.
+    """
+    frames, matte = prepared.frames, scene.matte
+    layers = _painted(frames, scene, generated)
+    occlusions: tuple[Occlusion, ...] = ()
+    if context.most_things != 1:
+        layers["things"], occlusions = divided(matte, prepared.small, prepared.motion, context)
+        layers["matte"] = matte * (layers["things"] > 0)
+    # Without a foreground a frame hides nothing, and its background is the frame itself.
+    missing = scene.missing & (layers["matte"].amax((1, 2, 3), keepdim=True) > 0)
+    layers = settle(frames, layers, facts)
+    if context.confidence:
+        layers |= confidence_layers(scene.odds, layers["matte"], missing, found.marked)
+    return layers, missing, occlusions
+
+
+def _report(
+    frames: Tensor, layers: dict[str, Tensor], missing: Tensor, steps: int
+) -> dict[str, float]:
+    """Return the figures of a window.
+
+    missing: where the background is a guess, ``(T, 1, H, W)`` of bool. steps: of the networks' fit.
+    """
+    return {
+        "reconstruction_psnr": _reconstruction_psnr(frames, layers),
+        "fit_steps": float(steps),
+        "matte_mean": float(layers["matte"].mean()),
+        "background_unseen": float(missing.float().mean()),
+        **background_shares(layers["matte"], missing),
+    }
+
+
+def _painted(frames: Tensor, scene: FoundScene, generated: Segments) -> dict[str, Tensor]:
     """Return the layers, with the networks' colours where no frame shows a layer.
 
-    frames, background: ``(T, 3, H, W)``. matte: ``(T, 1, H, W)``. missing: where the background is
-    unknown, ``(T, 1, H, W)`` of bool; ``background`` is filled in place there.
+    frames: ``(T, 3, H, W)``. The scene's background is filled in place.
     """
-    foreground = torch.empty_like(frames)
+    foreground, background = torch.empty_like(frames), scene.background
     for t in range(len(frames)):
-        if bool(missing[t].any()):
-            background[t] = _filled(background[t], drawn.background[t], ~missing[t])
-        foreground[t] = _filled(frames[t], drawn.foreground[t], matte[t] > OPAQUE)
-    return {"foreground": foreground, "background": background, "matte": matte}
+        missing = scene.missing[t]
+        if bool(missing.any()):
+            background[t] = _filled(background[t], generated.background[t], ~missing)
+        foreground[t] = _filled(frames[t], generated.foreground[t], scene.matte[t] > OPAQUE)
+    return {"foreground": foreground, "background": background, "matte": scene.matte}
 
 
-def _filled(picture: Tensor, drawn: Tensor, known: Tensor) -> Tensor:
+def _filled(picture: Tensor, generated: Tensor, known: Tensor) -> Tensor:
     """Return ``picture`` ``(3, H, W)`` where it is known, and what networks drew elsewhere.
 
     The difference of the two is continued from what is known, so that no seam shows.
 
-    drawn: ``(3, h, w)`` at any size. known: ``(1, H, W)`` of bool.
+    generated: ``(3, h, w)`` at any size. known: ``(1, H, W)`` of bool.
     """
-    resized = resize(drawn[None], _size_of(picture))
+    resized = resize(generated[None], _size_of(picture))
     return (resized + push_pull(picture[None] - resized, known[None]))[0]
 
 

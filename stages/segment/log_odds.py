@@ -10,27 +10,31 @@ import torch
 from torch import Tensor
 
 MOST_ODDS = 3.0
-"""Most log-odds that motion, contrast, a hint or a fixed background gives a pixel. The constants
-here were chosen on the development footage."""
+"""Most log-odds that motion, contrast, a hint or a fixed background gives a pixel.
+
+This and the constants below were chosen on the development footage.
+"""
 STEEPNESS = 3.0
 """Log-odds for each factor of e by which a measure is above its threshold."""
 LOW, HIGH = 0.8, 1.6
-"""Multiples of a threshold; the log-odds are zero at their geometric mean."""
+"""Multiples of a threshold at whose geometric mean the log-odds are zero."""
+_TINY = 1e-3  # keeps the logarithm of a ratio of zero finite
 
 
 def odds_above(ratio: Tensor) -> Tensor:
-    """Return log-odds of a measure by its ratio to a threshold, of any shape.
+    """Return log-odds that grow with the logarithm of a ratio.
 
-    They are zero between :data:`LOW` and :data:`HIGH`, and grow with the ratio's logarithm.
+    ratio: a measure divided by its threshold, of any shape. The log-odds are zero where it is the
+    geometric mean of :data:`LOW` and :data:`HIGH`.
     """
     middle = (LOW * HIGH) ** 0.5
-    return (STEEPNESS * torch.log((ratio + 1e-3) / middle)).clamp(-MOST_ODDS, MOST_ODDS)
+    return (STEEPNESS * torch.log((ratio + _TINY) / middle)).clamp(-MOST_ODDS, MOST_ODDS)
 
 
 def otsu(values: Tensor, bins: int = 256) -> float:
     """Return the threshold that separates ``values`` best into two groups (Otsu 1979).
 
-    values: of any shape. If all are equal, the result is their value.
+    values: of any shape. If all are equal, the result is their value. bins: of their histogram.
     """
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-9:

@@ -127,7 +127,10 @@ def _is_inside(matte: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _cover(covered: Tensor, x: Tensor, y: Tensor) -> None:
-    """Mark the surroundings of points, so that no new ones begin there."""
+    """Mark the surroundings of points, so that no new ones begin there.
+
+    covered: ``(h, w)`` of bool, changed in place. x, y: the points' pixels, ``(n,)``.
+    """
     height, width = covered.shape
     reach = SPACING // 2
     for down in range(-reach, reach + 1):

@@ -88,13 +88,15 @@ def as_one_thing(separated: Separation) -> Separation:
 
 
 def thing_numbers(things: Tensor) -> list[int]:
-    """Return the numbers that a layer of numbers holds, rising."""
+    """Return the numbers of the things in a layer of numbers ``(T, 1, H, W)``, rising."""
     counts = torch.bincount((things * LEVELS).round().long().flatten())
     return [number for number in counts.nonzero().flatten().tolist() if number]
 
 
 def layers_of_thing(layers: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
     """Return the layers ``foreground`` and ``matte`` of one thing.
+
+    layers: ``(T, C, H, W)``, those of the window, with the layer of numbers ``things``.
 
     Where the thing is not, its colours are filled in from around it, so that its edge stays clean
     when the layer is resized.

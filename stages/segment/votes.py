@@ -146,7 +146,7 @@ def _odds(
 
 
 def blurred(grid: Tensor) -> Tensor:
-    """Blur along every axis by a Gaussian of one bin, cut off at two."""
+    """Blur a histogram along each of its axes by a Gaussian of one bin, cut off at two bins."""
     kernel = torch.exp(-0.5 * torch.arange(-2.0, 3.0) ** 2)
     kernel = kernel / kernel.sum()
     for axis, size in enumerate(grid.shape):

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from stages.borders import Beyond, Border, BorderWatch
+from stages.dark_bars import Beyond, Border, BorderWatch
 from stages.media.clip import Frames
 from stages.shots import Transition
 from stages.transition.separated_frame import PutFrame, SeparatedFrame

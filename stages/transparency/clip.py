@@ -76,7 +76,9 @@ def separate_clip(
     trace: Trace | None = None,
     mosaic: Mosaic | None = None,
 ) -> LayerPair:
-    """Separate two or more frames; the first layer is the one whose motion more corners follow.
+    """Separate two or more frames ``(T, 3, H, W)`` by the motion of their two layers.
+
+    The first layer is the one whose motion more corners follow.
 
     progress: called with the fraction done. trace: records how far the sweeps move the layers.
     mosaic: mosaics of the frames at the plan's size, if they are fitted already.
@@ -110,10 +112,10 @@ def separate_clip(
 
 
 def _enlarged(layers: LayerPair, frames: Tensor, detail: float) -> LayerPair:
-    """Return small layers at the size of ``frames``, to which they add up.
+    """Return small layers enlarged to the size of ``frames``, to which they add up.
 
-    The less sharp layer is enlarged. The other one is what it leaves of the frames, so it has all
-    their detail.
+    The less sharp layer is enlarged. The other one is the rest of the frames, so it has all their
+    detail.
 
     detail: sharpness of the second layer, relative to 1 for the first one.
     """
@@ -129,7 +131,7 @@ def fit_planes(
     progress: Progress,
     guesses: Sequence[LayerHomographies] | None = None,
 ) -> Mosaic:
-    """Fit mosaics to ``frames``, with those of several guessed motions that explain most.
+    """Fit mosaics to ``frames``, starting from the guess of the motions that explains most.
 
     Both layers of the result have the size of ``frames``. guesses: :func:`first_guesses` of
     ``frames``, if they are known.
@@ -164,7 +166,7 @@ def fit_planes(
 
 
 def first_guesses(frames: Tensor) -> list[LayerHomographies]:
-    """Guess the motions from tracked corners, at the frames' size and at a small one.
+    """Return guesses of both layers' motions, from corners tracked at full size and at a small one.
 
     Corners that jump far are only found again in small frames.
     """
@@ -197,7 +199,10 @@ def at_size(
 def _best(
     frames: Tensor, guesses: list[LayerHomographies], layers: LayerPair, plan: ClipPlan
 ) -> LayerHomographies:
-    """Return the guess with which small mosaics explain most of the clip after a few steps."""
+    """Return the guess of the motions with which small mosaics explain most of the clip.
+
+    layers: what the mosaics start from. Each guess is tried for a few steps.
+    """
     if len(guesses) == 1:
         return guesses[0]
     steps = min(TRIAL_STEPS, plan.mosaic_steps)
@@ -247,9 +252,9 @@ def sharpness(layer: Tensor) -> float:
 
 
 def _adding_up(frames: Tensor, layers: LayerPair, detail: float = LEAST_DETAIL_PART) -> LayerPair:
-    """Return layers moved to add up to ``frames``, within [0, I].
+    """Return layers that add up to ``frames`` and lie in [0, I].
 
-    detail: the reflection's part of what is missing, relative to the transmission's 1.
+    detail: the reflection's part of what is missing, relative to 1 for the transmission's.
     """
     missing = frames - layers[0] - layers[1]
     reflection = (layers[1] + missing * detail / (1 + detail)).clamp_min(0)
@@ -283,8 +288,10 @@ def sweep(
 ) -> LayerPair:
     """Go through the frames once and pull both layers towards their links and anchors.
 
-    The layers share out what is missing to the input by how uncertain they are, the reflection's
-    part times ``detail``. They then add up to ``frames`` exactly and lie within [0, I].
+    What then is missing to the input is divided between the layers by how uncertain they are, the
+    reflection's part times ``detail``. So they add up to ``frames`` exactly and lie in [0, I].
+
+    anchors: layers that each layer stays near. links: of both layers, for each frame.
     """
     pulled = layers[0].clone(), layers[1].clone()
     size = (frames.shape[-2], frames.shape[-1])
@@ -309,11 +316,14 @@ def sweep(
 
 
 def encoded(light: Tensor) -> Tensor:
-    """Return the square root of light, roughly as an eye sees it; corners in the dark count too."""
+    """Return the square root of light, of any shape: roughly as an eye sees it.
+
+    So corners in the dark count too.
+    """
     return light.clamp_min(0).sqrt()
 
 
 def _bright(layer: Tensor) -> Tensor:
-    """Stretch a layer to the full range for the flow, which works on eight bits."""
+    """Return a layer, of any shape, stretched to [0, 1] for the flow, which works on 8 bits."""
     sample = layer.flatten()[:: max(1, layer.numel() // 200_000)]
     return (layer / torch.quantile(sample, 0.995).clamp_min(1e-3)).clamp(0, 1)

@@ -98,7 +98,7 @@ def _independent(slopes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rotated(one: Tensor, other: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Return two coordinates in axes that are turned by ``angle``, in radians."""
+    """Return two coordinates in axes that are turned by ``angle``, in radians; all broadcast."""
     return angle.cos() * one + angle.sin() * other, angle.cos() * other - angle.sin() * one
 
 

@@ -79,7 +79,10 @@ def survey(sample: Tensor, context: SeparationContext) -> TransparencySurvey:
 
 
 def _space(sample: Tensor, context: SeparationContext) -> tuple[str, bool]:
-    """Return the space, and whether the pictures are mixtures: those that lie on a line in it."""
+    """Return the space in which layers add, and whether the inputs are mixtures of the same layers.
+
+    Such mixtures lie on a line in their space. sample: ``(S, 3, H, W)``.
+    """
     told = None if context.space == "auto" else context.space
     if told is None and context.settings.preset == "paper":
         told = "gamma"  # The published method adds values as they are encoded.
@@ -151,7 +154,8 @@ def settle(
 ) -> dict[str, Tensor]:
     """Return layers that add up to ``frames`` again after they were faded or rounded.
 
-    The transmission is what the reflection leaves.
+    frames and the layers: ``(T, 3, H, W)``, encoded values. The transmission is what the reflection
+    leaves of the light.
     """
     light = to_space(frames, facts.space)
     reflection = to_space(layers["reflection"], facts.space)

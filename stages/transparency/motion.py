@@ -106,7 +106,7 @@ def leaves_its_place(placed: Sequence[Sequence[Homography]], size: tuple[int, in
 
 
 def chain(pictures: Tensor) -> list[Homography]:
-    """Return the homographies of the dominant motion.
+    """Return the homographies of the dominant motion in pictures ``(T, 3, H, W)``.
 
     Each leads from the first frame's coordinates to those of another frame.
     """

@@ -42,7 +42,10 @@ def plan_for(light: Tensor, context: SeparationContext) -> ClipPlan:
 
 
 def plan_within(light: Tensor, budget: float) -> ClipPlan:
-    """Return the largest plan that fits in ``budget`` seconds, by the measured cost of a trial."""
+    """Return the largest plan that fits in ``budget`` seconds, by the measured cost of a trial.
+
+    light: the window's frames, ``(T, 3, H, W)``, in the space in which layers add.
+    """
     began = time.monotonic()
     full = light.shape[-2] * light.shape[-1]
     trial = replace(SMALLER[-1], pixels=96 * 54, mosaic_pixels=96 * 54, mosaic_steps=5)

@@ -228,7 +228,10 @@ def changes(values: Tensor, reach: int) -> Tensor:
 
 
 def _overlap(values: Tensor, shift: Shift) -> tuple[Tensor, Tensor]:
-    """Return views of the pixels that ``shift`` leads to, and of those that it leads from."""
+    """Return views of the pixels of ``values`` ``(..., H, W)`` at both ends of a shift.
+
+    The first view has the pixels that it leads to, the second those that it leads from.
+    """
     down, right = shift
     height, width = values.shape[-2:]
     there = values[..., down:, max(0, right) : width + min(0, right)]
@@ -248,7 +251,10 @@ def _index(shift: Shift, reach: int) -> tuple[int, int]:
 
 
 def _lowest(change: Tensor, usable: Tensor, count: int) -> list[Shift]:
-    """Return the usable shifts at which ``change`` has its lowest local minima, best first."""
+    """Return the usable shifts at which ``change`` has its lowest local minima, best first.
+
+    change: by shift, ``(reach + 1, 2 reach + 1)``. usable: the same, of bool.
+    """
     reach = change.shape[0] - 1
     values = torch.where(usable, change, torch.inf)
     nearby = -functional.max_pool2d(-values[None, None], 5, 1, 2)[0, 0]
@@ -258,7 +264,10 @@ def _lowest(change: Tensor, usable: Tensor, count: int) -> list[Shift]:
 
 
 def _kind(rest: Tensor, usable: Tensor) -> tuple[Shift, ...]:
-    """Return the shifts after which what another shift left, ``rest``, repeats as well."""
+    """Return the shifts after which the rest repeats that another shift left.
+
+    rest: its change by shift, as in :func:`_lowest`.
+    """
     reach = rest.shape[0] - 1
     found = _lowest(rest, usable, MOST_SHIFTS)
     least = min(float(rest[_index(shift, reach)]) for shift in found)

@@ -79,7 +79,10 @@ class SeparatedLight:
 def by_networks(
     frames: Tensor, light: Tensor, facts: TransparencySurvey, context: SeparationContext
 ) -> SeparatedLight:
-    """Separate a window by networks alone."""
+    """Separate a window by networks alone.
+
+    frames: encoded values ``(T, 3, H, W)``. light: the same in the space in which layers add.
+    """
     layers, figures, shortened = separate_alone(light, facts.mixtures, context)
     notes: tuple[Note, ...] = ()
     if not facts.mixtures:
@@ -133,7 +136,10 @@ def as_pictures(light: Tensor, space: str, context: SeparationContext) -> Separa
 def by_motion(
     frames: Tensor, light: Tensor, facts: TransparencySurvey, context: SeparationContext
 ) -> SeparatedLight:
-    """Separate two moving layers, or return the input if they do not add up."""
+    """Separate two moving layers, or return the input if they do not add up.
+
+    frames, light: as in :func:`by_networks`.
+    """
     plan = _reduced(plan_for(light, context), context)
 
     def progress(done: float) -> None:
@@ -200,13 +206,16 @@ def _guessed(light: Tensor, space: str, times: float) -> LayerPair:
 
 
 def _unchanged(light: Tensor, space: str) -> LayerPair:
-    """Return the input as the transmission, to 8 bits, and an even, faint reflection."""
+    """Return the input ``light`` as the transmission, and a reflection too faint for 8 bits."""
     reflection = EVEN_REFLECTION * light if space == "linear" else torch.zeros_like(light)
     return light - reflection, reflection
 
 
 def scaled(layers: LayerPair, light: Tensor, times: float) -> LayerPair:
-    """Return layers with ``times`` the reflection, as far as there is ``light`` for it."""
+    """Return layers with ``times`` the reflection, but no more of it than ``light``.
+
+    light: the layers' sum, of their shape ``(T, 3, H, W)``.
+    """
     if times == 1:
         return layers
     reflection = torch.minimum(times * layers[1], light)

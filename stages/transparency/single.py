@@ -129,9 +129,10 @@ def pane_light(light: Tensor) -> Tensor:
 
 
 def explained_share(found: Tensor, light: Tensor) -> float:
-    """Return how much of a picture's light ``found`` explains, 0 to 1: its share times correlation.
+    """Return how much of a picture's light a found layer explains: its share times correlation.
 
-    Light that is added makes the picture bright where it is bright itself.
+    found, light: ``(1, 3, H, W)``. The result is 0 to 1. Light that is added makes the picture
+    bright where it is bright itself.
     """
     one, other = found.mean(1).flatten(), light.mean(1).flatten()
     share = float(one.mean() / other.mean().clamp_min(1e-5))
@@ -141,7 +142,8 @@ def explained_share(found: Tensor, light: Tensor) -> float:
 def independence(found: Tensor, light: Tensor) -> float:
     """Return how likely ``found`` is another layer than the rest of ``light``, 0 to 1.
 
-    Two layers are independent; what correlates with the rest, place by place, is the same layer.
+    Two layers are independent. What correlates with the rest, place by place, belongs to the same
+    layer. found, light: ``(1, 3, H, W)``.
     """
     one, other = found.mean(1).flatten(), (light - found).mean(1).flatten()
     return float(
@@ -152,9 +154,9 @@ def independence(found: Tensor, light: Tensor) -> float:
 def feasible_scale(found: Tensor, left: Tensor) -> float:
     """Return the factor, at most 1, with which ``found`` fits into the light that is ``left``.
 
-    It then takes at most :data:`MOST_TAKEN` of it, except in :data:`EXCEEDING_PART` of the values.
-    One factor holds for all places: a layer that takes more light than there is, is wrong
-    everywhere.
+    The layer then takes at most :data:`MOST_TAKEN` of the light, except in :data:`EXCEEDING_PART`
+    of the values. The factor is the same everywhere, because a layer that takes more light than
+    there is in one place is too bright everywhere. found, left: ``(1, 3, H, W)``.
     """
     ratio = ((found - UNSEEN_LIGHT) / (left + UNSEEN_LIGHT)).flatten()
     most = float(ratio.kthvalue(max(1, round((1 - EXCEEDING_PART) * len(ratio)))).values)
@@ -172,7 +174,7 @@ def limited(found: Tensor, left: Tensor) -> Tensor:
 
 
 def correlation(one: Tensor, other: Tensor) -> Tensor:
-    """Return Pearson's correlation of two vectors; 0 where one of them is constant."""
+    """Return Pearson's correlation of two vectors ``(n,)``; 0 where one of them is constant."""
     one, other = one - one.mean(), other - other.mean()
     scale: Tensor = (one.norm() * other.norm()).clamp_min(1e-9)
     return torch.dot(one, other) / scale

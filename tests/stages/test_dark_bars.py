@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.borders import Border, BorderWatch, dark_border
 from stages.context import FitSettings, Separation, SeparationContext
+from stages.dark_bars import Border, BorderWatch, dark_border
 from stages.hint_regions import HintRegion
 
 

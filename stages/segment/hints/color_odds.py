@@ -47,7 +47,7 @@ def color_odds(
 
 
 def _smoothed(counts: Tensor, kernels: Sequence[int]) -> Tensor:
-    """Return the mean of several blurs of ``counts``.
+    """Return the mean of several blurs of a histogram ``counts``, of any number of axes.
 
     kernels: how often each blur applies a kernel of one bin, rising.
     """

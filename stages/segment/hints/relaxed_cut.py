@@ -84,7 +84,10 @@ def outline_weight(found: Tensor, weights: list[Tensor]) -> float:
 
 
 def _pairs(values: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return views of all pixels that have a neighbour at ``offset``, and of these neighbours."""
+    """Return views of all pixels that have a neighbour at ``offset``, and of these neighbours.
+
+    values: ``(..., h, w)``. offset: in pixels, down (0 or more) and right.
+    """
     down, right = offset
     height, width = values.shape[-2:]
     left = max(0, -right)

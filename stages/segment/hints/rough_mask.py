@@ -1,10 +1,10 @@
-"""Cut out a thing of which the user drew a filled area, by hand and so not exactly.
+"""Cut out a thing that the user marked by a filled area, drawn by hand and so not exactly.
 
-Such an area may be roughly the thing itself, or a blob that lies inside of a larger thing. The
-shape does not tell which, so the picture decides. It is cut first as if the area were roughly the
-thing, whose outline is then close to the area's. If the area is only a part of the thing, that cut
-grows as far as it may, or shrinks to what is certain, and ends where the picture has no edge. Then
-a second cut, which may end anywhere, is taken instead, unless its outline is clearly less sharp.
+Such an area may be roughly the thing itself, or a blob inside of a larger thing. Its shape does not
+tell which, so the picture decides. A first cut takes the area for roughly the thing, so its outline
+stays near the area's. If the area is only a part of the thing, this cut grows as far as it may, or
+shrinks to what is certain, and ends where the picture has no edge. Then a second cut, which may end
+anywhere, is taken instead, unless the first one's outline is clearly sharper.
 """
 
 from __future__ import annotations
@@ -27,26 +27,28 @@ from stages.segment.lab import lab_colors
 STEEPNESS = 1.9
 """Log-odds for each factor of e in the distance from the drawn edge.
 
-It is the slope of the part of unmarked pixels that belong to the thing, over their distance from
-strokes, points and blobs that were drawn in masks of DAVIS.
+It was measured around strokes, points and blobs that were drawn in masks of DAVIS: how often a
+pixel belongs to the thing, by its distance.
 """
 ERROR_INSIDE = 0.03
-"""Usual distance of the true edge inside of the drawn one, in square roots of the area."""
-ERROR_OUTSIDE = 0.05  # the same outside of it
+"""Usual distance of the true edge from the drawn one, where the true one lies inside of it.
+
+The unit is the square root of the drawn area.
+"""
+ERROR_OUTSIDE = 0.05  # the same where the true edge lies outside of the drawn one
 ODDS_INSIDE = (0.3, 3.0)  # least and most log-odds of a pixel in the area
 ODDS_OUTSIDE = (-4.0, -0.3)  # least and most log-odds of a pixel outside
 SIZES_AS_DRAWN = (0.5, 1.2)
-"""Least and most size of a cut, in drawn areas, of an area that is roughly the thing.
+"""Least and most size of the first cut, divided by the drawn area, if that is roughly the thing.
 
-Otherwise, it may be a part of a larger thing.
-
-In 28 frames of DAVIS, 25 cuts from rough masks had 0.7 to 1.20 areas. Of 26 cuts from blobs inside
-a thing, two did.
+With any other size, the area may be a part of a larger thing. In 28 frames of DAVIS, 25 cuts from
+rough masks had 0.7 to 1.20 times the area. Of 26 cuts from blobs inside a thing, two did.
 """
 CLEARLY_SHARPER = 0.83
-"""Part of the free cut's outline weight up to which a cut of such a size is kept all the same.
+"""Weight of the first cut's outline, as a part of the second's, up to which the first is kept.
 
-Chosen on the same frames, between 0.8 of a rough mask and 0.86 of a blob.
+An outline has a low weight where the picture has edges. The value was chosen on the same frames,
+between 0.8 of a rough mask and 0.86 of a blob.
 """
 
 
@@ -77,16 +79,24 @@ def cut_area(picture: Tensor, known: RegionEvidence) -> Tensor:
 
 
 def _roughly_the_thing(known: RegionEvidence, area: Tensor) -> RegionEvidence:
-    """Return ``known`` with log-odds that change sign at the drawn edge of the ``area``."""
+    """Return ``known`` with log-odds that change sign at the drawn edge.
+
+    area: the pixels that were drawn, ``(h, w)`` of bool.
+    """
     across = math.sqrt(float(area.sum()))
     inside = _log_distance(area, ERROR_INSIDE * across).clamp(*ODDS_INSIDE)
     outside = (-_log_distance(~area, ERROR_OUTSIDE * across)).clamp(*ODDS_OUTSIDE)
-    # What is cut out adds the odds of a pixel of which nothing is known.
+    # `cut_out` adds UNMARKED to all pixels. Outside of the area it is taken off in advance, because
+    # the distance already says how likely the thing is there.
     prior = torch.where(area, inside, outside - UNMARKED)
     return replace(known, prior=prior)
 
 
 def _log_distance(mask: Tensor, error: float) -> Tensor:
-    """Return ``STEEPNESS log(distance / error)`` of a mask's pixels to the rest, ``(h, w)``."""
+    """Return ``STEEPNESS log(distance / error)``, ``(h, w)``.
+
+    The distance is that of each pixel of the mask ``(h, w)`` to the nearest pixel outside of it.
+    error: in pixels.
+    """
     distance = cv2.distanceTransform(mask.numpy().astype(np.uint8), cv2.DIST_L2, 5)
     return STEEPNESS * torch.log((torch.from_numpy(distance) + 1) / max(error, 1e-3))

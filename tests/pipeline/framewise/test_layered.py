@@ -21,8 +21,8 @@ from pipeline.run import execute as running
 from pipeline.runtime import memory
 from pipeline.runtime.memory import BASE_BYTES, DEFAULT_PLAN_BYTES
 from pipeline.task import Job, Result, Task
-from stages.borders import Beyond
 from stages.context import Separation, SeparationContext
+from stages.dark_bars import Beyond
 
 calls: list[dict[str, Any]] = []
 

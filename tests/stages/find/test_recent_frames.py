@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from find_clips import Stack, shot
 
-from stages.borders import Border
+from stages.dark_bars import Border
 from stages.find.recent_frames import RecentFrames, between_bars, shared_bars
 
 SIZE = (54, 96)

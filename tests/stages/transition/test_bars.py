@@ -12,8 +12,8 @@ from clips import Apart, apart, drifting
 from torch import Tensor
 from torch.nn import functional
 
-from stages.borders import Border
 from stages.context import FitSettings
+from stages.dark_bars import Border
 from stages.media.clip import Frames
 from stages.shots import Transition
 from stages.transition.bars import shared_bars
