@@ -25,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from measure_confidence import psnr, two_scenes
-from measure_diagnoses import Rng, Stack, hazed, marked
+from measure_diagnoses import hazed, marked
 from media import SHARED
 from movers import Footage, drawn_scene
+from plain_scenes import Rng, Stack
 
 from pipeline import Separated, separate
 

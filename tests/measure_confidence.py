@@ -33,12 +33,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import cv2
 import numpy as np
-from measure_diagnoses import Rng, Stack, plain_scene
 from measure_movers import found as found_matte
 from measure_movers import pixels_of
 from media import SHARED
 from movers import Footage, drawn_scene
 from numpy.typing import NDArray
+from plain_scenes import Rng, Stack, plain_scene
 
 from pipeline import Separated, separate
 from stages.segment.certainty import expected_overlap

@@ -7,8 +7,9 @@ unless told. For each, COUNT clips are drawn with the thing and as many without 
 ``python -m pipeline probe CLIP --task ... --json`` is asked for its verdict. FOLDER has the folders
 ``segment`` and ``photos``; by default it is the project's development footage.
 
-Everything follows from the seed. The scenes are those of :mod:`movers`: 24 frames of a clip that
-show no object, or a photograph under a drawn camera.
+Everything follows from the seed. The scenes are those of :mod:`movers` and :mod:`plain_scenes`: 24
+frames of a clip, with or without an object, or a photograph under a drawn camera. A mark may also
+lie on four photographs.
 
 A row has the clip's seed, whether the thing is in it, the verdict, what ``probe`` says of it, and
 what was drawn. The last lines have the counts and the balanced accuracy of ``there``: the mean of
@@ -33,13 +34,23 @@ sys.path.insert(0, str(Path(__file__).parent))
 import cv2
 import numpy as np
 from media import SHARED, save
-from movers import Footage, drawn_scene
-from numpy.typing import NDArray
+from movers import Footage
+from plain_scenes import (
+    Rng,
+    Stack,
+    any_scene,
+    photographed,
+    piece_of_clip,
+    scene_with_mover,
+    still_or_moved,
+)
 
-Stack = NDArray[np.float32]
-Rng = np.random.Generator
 WORDS = ("SAMPLE", "Archive 1974", "TV 5", "News 24", "(c) Studio")
 """Texts of the marks."""
+LEAST_CLIP = 5
+"""Frames of a clip; fewer are separate pictures."""
+SETS = 0.4
+"""Part of the inputs with or without a mark that are four pictures and no clip."""
 GAMMA = 2.2
 """Exponent between encoded values and light."""
 
@@ -57,22 +68,32 @@ class DrawnThing:
     add: Callable[[Rng, int, Footage], tuple[Stack, str]]
 
 
-def plain_scene(seed: int, footage: Footage) -> tuple[Stack, str]:
-    """Return the frames ``(T, H, W, 3)`` in [0, 1] of a scene without anything, and its kind."""
-    scene = drawn_scene(seed, 0, footage)
-    return np.asarray(scene.frames / 255, np.float32), scene.kind
+def without(name: str, rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
+    """Return a scene without the thing of this name, of a kind that it could be in."""
+    if name in ("foreground", "transitions"):
+        return still_or_moved(rng, seed, footage)
+    if name == "mark" and rng.random() < SETS:
+        return set_of_pictures(rng, footage)
+    return any_scene(rng, seed, footage)
+
+
+def set_of_pictures(rng: Rng, footage: Footage) -> tuple[Stack, str]:
+    """Return four photographs ``(4, H, W, 3)`` in [0, 1]."""
+    drawn = [photographed(rng, footage, "still") for _ in range(4)]
+    pictures = np.stack([frames[0] for frames, _ in drawn])
+    return pictures, "set " + " ".join(words.split()[0] for _, words in drawn)
 
 
 def with_mover(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
-    """Return a scene in which an object moves."""
-    del rng
-    scene = drawn_scene(seed, 1, footage)
-    return np.asarray(scene.frames / 255, np.float32), scene.kind
+    """Return a scene in which an object moves: a piece of a clip, or an object that is pasted."""
+    if rng.random() < 0.7:
+        return piece_of_clip(rng, footage)
+    return scene_with_mover(seed, footage)
 
 
 def with_haze(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
     """Return a scene behind haze that takes at least a fifth of the light and grows to the top."""
-    frames, kind = plain_scene(seed, footage)
+    frames, kind = any_scene(rng, seed, footage)
     hazy, words = hazed(rng, frames)
     return hazy, f"{kind}, {words}"
 
@@ -89,8 +110,8 @@ def hazed(rng: Rng, frames: Stack) -> tuple[Stack, str]:
 
 
 def with_mark(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
-    """Return a scene under a text of one colour and opacity."""
-    frames, kind = plain_scene(seed, footage)
+    """Return a scene, or four pictures, under a text of one colour and opacity."""
+    frames, kind = without("mark", rng, seed, footage)
     with_text, words = marked(rng, frames)
     return with_text, f"{kind}, {words}"
 
@@ -113,8 +134,12 @@ def marked(rng: Rng, frames: Stack) -> tuple[Stack, str]:
 
 def with_reflection(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
     """Return a scene behind a pane that mirrors another one, which moves in its own way."""
-    frames, kind = plain_scene(seed, footage)
-    mirrored, other = plain_scene(seed + 500, footage)
+    while True:
+        frames, kind = any_scene(rng, seed, footage)
+        mirrored, other = still_or_moved(rng, seed + 500, footage)
+        # Two pictures that both stand still are one view.
+        if not (kind.endswith("still") and other.endswith("still")):
+            break
     power = GAMMA if rng.random() < 0.5 else 1.0
     blur = rng.uniform(0.5, 2.5)
     strength = rng.uniform(0.25, 0.6)
@@ -126,8 +151,8 @@ def with_reflection(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
 
 def with_transition(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
     """Return two scenes with a dissolve of 8 to 14 frames between them."""
-    one, kind = plain_scene(seed, footage)
-    other, next_kind = plain_scene(seed + 500, footage)
+    one, kind = still_or_moved(rng, seed, footage)
+    other, next_kind = still_or_moved(rng, seed + 500, footage)
     steps = int(rng.integers(8, 15))
     weight = (np.arange(1, steps + 1, dtype=np.float32) / (steps + 1))[:, None, None, None]
     mixed = (1 - weight) * one[-steps:] + weight * other[:steps]
@@ -147,8 +172,14 @@ THINGS = {
 def verdict_of(thing: DrawnThing, frames: Stack, folder: Path) -> tuple[str, str]:
     """Return the verdict of ``probe`` on a clip of ``frames``, and what it says of the thing."""
     pixels = np.clip(np.rint(255 * frames), 0, 255).astype(np.uint8)
-    path = save(folder / "clip.mkv", pixels)
-    words = [sys.executable, "-m", "pipeline", "probe", str(path), "--json", "--task", thing.task]
+    paths = [folder / f"{number}.png" for number in range(len(pixels))]
+    if len(pixels) < LEAST_CLIP:
+        for path, picture in zip(paths, pixels, strict=True):
+            cv2.imwrite(str(path), picture[..., ::-1])
+    else:
+        paths = [save(folder / "clip.mkv", pixels)]
+    words = [sys.executable, "-m", "pipeline", "probe", *map(str, paths), "--json"]
+    words += ["--task", thing.task]
     environment = {**os.environ, "UNLAYER_CACHE": ""}
     home = Path(__file__).parents[1]
     done = subprocess.run(words, env=environment, cwd=home, capture_output=True, check=True)
@@ -180,7 +211,7 @@ def measure(name: str, count: int, seed: int, footage: Footage) -> str:
         inside = number % 2 == 0
         own = 10000 * seed + 1000 * sorted(THINGS).index(name) + number
         rng = np.random.default_rng(own)
-        frames, words = thing.add(rng, own, footage) if inside else plain_scene(own, footage)
+        frames, words = thing.add(rng, own, footage) if inside else without(name, rng, own, footage)
         with tempfile.TemporaryDirectory() as folder:
             verdict, account = verdict_of(thing, frames, Path(folder))
         verdicts.append((inside, verdict))

@@ -43,7 +43,7 @@ def test_an_unknown_thing_and_missing_footage_are_said(
 def test_what_is_drawn_holds_the_thing_and_is_the_same_again(name: str) -> None:
     footage = Footage(SHARED / "segment", SHARED / "photos")
     thing = measure_diagnoses.THINGS[name]
-    plain, _ = measure_diagnoses.plain_scene(5, footage)
+    plain, _ = measure_diagnoses.without(name, np.random.default_rng(5), 5, footage)
     one, words = thing.add(np.random.default_rng(5), 5, footage)
     again, _ = thing.add(np.random.default_rng(5), 5, footage)
     assert words and np.array_equal(one, again)

@@ -18,6 +18,11 @@ PLAN = SMALLER[-1]
 """The smallest plan of work that the task itself has."""
 LOOKED_AT = 12
 """Frames of a run that are looked at: its middle ones."""
+DETAIL_ERROR = 0.05
+"""Part of the details' square that counts as an error of any prediction. In scenes under a moving
+camera, two nearly equal motions together predict a frame better than each of them, but what they
+gain is at most 0.5 % of its details. Of 40 drawn clips, 6 of 20 without a pane were taken for one
+without this, and none with it; of 20 with a pane, 11 were found without it and 8 with it."""
 DOUBTFUL = 0.0
 """Evidence above which a pane may be there."""
 
@@ -72,7 +77,7 @@ def _evidence(frames: Tensor) -> float | None:
     if not leaves_its_place(guesses[0], size):
         return None
     mosaic = fit_planes(light, PLAN, lambda done: None, guesses)
-    return sum_evidence(frames, mosaic.placed)
+    return sum_evidence(frames, mosaic.placed, DETAIL_ERROR)
 
 
 def _of_pictures(sample: ClipSample) -> Diagnosis:

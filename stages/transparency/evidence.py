@@ -63,11 +63,13 @@ class _Layer:
     count: Picture
 
 
-def sum_evidence(frames: Tensor, placed: LayerHomographies) -> float:
+def sum_evidence(frames: Tensor, placed: LayerHomographies, detail_error: float = 0.0) -> float:
     """Return how much better a sum predicts frames left out than the best single layer.
 
     frames: encoded, ``(T, 3, H, W)`` in [0, 1]. placed: the layers' homographies from the first
     frame to every frame, in pixels of ``frames``.
+    detail_error: part of the details' own square that counts as an error of any prediction, because
+    motions are known to a part of a pixel only.
 
     Returns the part of the best single layer's squared error that the sum avoids, median over
     frames left out. Above :data:`BELIEVED` the clip is a sum. -1 for fewer than :data:`FEWEST`
@@ -84,7 +86,7 @@ def sum_evidence(frames: Tensor, placed: LayerHomographies) -> float:
     for left_out in _left_out(count):
         near = range(max(0, left_out - SPAN), min(count, left_out + SPAN + 1))
         others = [t for t in near if t != left_out]
-        gains.append(_gain(details, motions, others, left_out))
+        gains.append(_gain(details, motions, others, left_out, detail_error))
     return float(np.median(gains))
 
 
@@ -103,7 +105,11 @@ def _details(frame: Tensor) -> Picture:
 
 
 def _gain(
-    details: list[Picture], placed: LayerHomographies, others: list[int], left_out: int
+    details: list[Picture],
+    placed: LayerHomographies,
+    others: list[int],
+    left_out: int,
+    detail_error: float,
 ) -> float:
     """Return the part of the single layers' squared error that the sum avoids in one frame."""
     size = details[left_out].shape[:2]
@@ -121,9 +127,8 @@ def _gain(
     seen = ((one.count > least) & (other.count > least))[..., 0]
     if not seen.any():
         return -1.0
-    return 1 - float(both[seen].mean() + ROUNDING_ERROR) / float(
-        single[seen].mean() + ROUNDING_ERROR
-    )
+    least = ROUNDING_ERROR + detail_error * float(_error(np.zeros_like(truth), truth)[seen].mean())
+    return 1 - float(both[seen].mean() + least) / float(single[seen].mean() + least)
 
 
 def _layer(

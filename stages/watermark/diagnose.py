@@ -31,10 +31,14 @@ from stages.watermark.search import (
     refined_mark,
     shared_gain,
 )
+from stages.watermark.stays import error_beside_motion
 
 DOUBTFUL_GAIN = 9.0
 """Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
 see :data:`stages.watermark.search.SHARED_GAIN`."""
+MOST_MISSED = 1.0
+"""Error along the outline of a mark, beside that along the scene's motion, above which it is a part
+of the scene (:func:`stages.watermark.stays.error_beside_motion`)."""
 SHOWN = 0.5
 """Part of the outline's contrast that the mark has to explain in a frame to count as seen."""
 
@@ -64,6 +68,11 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     if mark is None:
         account = "nothing stays in place while the picture changes"
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
+    missed = None if sample.unordered else error_beside_motion(mark, sample.runs)
+    if missed is not None and missed > MOST_MISSED:
+        account = "what looks like a mark moves with the scene"
+        evidence = {"independent_frames": round(count, 2), "error_beside_motion": round(missed, 2)}
+        return Diagnosis("mark", NOT_THERE, account, evidence)
     size = small.shape[-2:]
     limit = shared_gain(small, resized_map(weight, size), mark, separate=sample.unordered)
     return _found(mark, resize(frames, (size[0], size[1])), sample, limit)
