@@ -61,6 +61,20 @@ class _Path:
     errors: Curve
 
 
+@dataclass(frozen=True)
+class _QuickLook:
+    """What the best effect explains between two clean frames, at a small size.
+
+    left: squared error that it leaves, as a part of the error without any movement. It is infinite
+    where nothing can be told.
+    explained: squared error that it takes away, summed over the frames. Only what exceeds a part of
+    1 - :data:`QUICK_LEFT` counts, so it is negative where the effect explains little.
+    """
+
+    left: float = np.inf
+    explained: float = -np.inf
+
+
 def place(scenes: tuple[Tensor, Tensor], placement: Placement) -> Tensor:
     """Return the frame in which two scenes are placed, ``(C, H, W)``.
 
@@ -177,10 +191,10 @@ def may_be_placed(stretch: Stretch, before: int, after: int) -> bool:
 def narrowed(stretch: Stretch, before: int, after: int) -> tuple[int, int] | None:
     """Return the frames inside of two between which scenes move as a whole, or None.
 
-    The given frames may lie far outside of the transition. Where their scenes move by themselves,
-    the frames explain little of it then, but more the nearer they come. So each side moves inwards
-    by ever smaller steps as long as a quick look explains more error. That is more than the error
-    relative to what changes, which is also small between two frames of a shot that stands still.
+    The given frames may lie far outside of the transition. If the scenes move by themselves, such
+    frames explain little of it, and nearer ones explain more. So each side moves inwards, by ever
+    smaller steps, as long as a quick look explains more squared error. The sum over all frames
+    counts, because two frames of a still shot explain the few changes between them perfectly.
     """
     look = _quick_look(stretch, before, after)
     if look.left > WIDE_LEFT:
@@ -197,19 +211,6 @@ def narrowed(stretch: Stretch, before: int, after: int) -> tuple[int, int] | Non
         else:
             step //= 2
     return (before, after) if look.left <= QUICK_LEFT else None
-
-
-@dataclass(frozen=True)
-class _QuickLook:
-    """What the best effect leaves between two clean frames, at a small size.
-
-    left: squared error, as part of that without any movement; infinite where nothing can be told.
-    explained: what that is below :data:`QUICK_LEFT`, times the error without movement, summed over
-    the frames.
-    """
-
-    left: float = np.inf
-    explained: float = -np.inf
 
 
 def _quick_look(stretch: Stretch, before: int, after: int) -> _QuickLook:
