@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from stages.find.blurs import as_blur
+from stages.find.blurs import as_blur, find_blur
 from stages.find.boundaries import Boundary, CleanWindow, stretches
 from stages.find.edge_fit import find_wipe, pattern_between
 from stages.find.features import (
@@ -203,8 +203,8 @@ class GradualSearch:
     ) -> TransitionFit | None:
         """Return the transition that a boundary turns out to be, or None if its kind is unknown.
 
-        It is a wipe or an iris, one in which the scenes move as a whole, or one in which each pixel
-        changes at a time of its own. barriers, taken: as of
+        It is a wipe or an iris, one in which the scenes move as a whole, one in which each pixel
+        changes at a time of its own, or a blur. barriers, taken: as of
         :meth:`stages.find.boundaries.BoundarySearch.find`.
         """
         reach = stretch_around(boundary, len(frames), barriers, taken)
@@ -216,6 +216,7 @@ class GradualSearch:
             return (
                 find_placement(stretch, *sides, two_shots=True)
                 or find_pixels(stretch, *sides)
+                or find_blur(stretch, *sides)
                 or self._placement_within(stretch, boundary)
             )
         return better_placement(frames, wipe, reach)

@@ -45,6 +45,7 @@ QUICK_SCALE = 3  # how much smaller the frames of the quick look are
 QUICK_STEPS = 33  # values of the progress that it tries
 # Part of a frame's usual step from which a frame beside the transition counts as mixed, too.
 ON_THE_WAY = 0.5
+BISECTIONS = 20  # halvings of the interval that the progress lies in
 STEP_ERROR = 0.2 / (PROGRESS_STEPS - 1)  # standard error of the progress: a fifth of a step
 
 
@@ -273,6 +274,18 @@ def measured_progress(stretch: Stretch, found: TransitionFit) -> Curve:
     ).progress
 
 
+def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
+    """Return the progress at which the incoming scene has a mean weight, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if placer(middle, size[0] / size[1]).mean_weight(*size) < weight:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
 def _best_path(
     stretch: Stretch,
     sides: tuple[int, int],
@@ -286,7 +299,7 @@ def _best_path(
     sides: the two frames that show the scenes alone. name: the kind and the effect. steps: values
     of the progress that are tried.
     """
-    one, other = (_pixels(stretch.frames[time]) for time in sides)
+    one, other = (pixels_of(stretch.frames[time]) for time in sides)
     frames = stretch.frames[window[0] + 1 : window[1]]
     composed = composed_frames((one, other), placer, steps)
     inner = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
@@ -321,7 +334,8 @@ def _between_steps(cost: Curve, steps: npt.NDArray[np.int64]) -> Curve:
     return np.where((steps == inner) & (bend > 0), steps + shift, steps)
 
 
-def _pixels(frame: Array) -> Tensor:
+def pixels_of(frame: Array) -> Tensor:
+    """Return a frame ``(H, W, 3)`` as a tensor ``(3, H, W)``."""
     return torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))
 
 

@@ -18,16 +18,29 @@ from stages.find.features import (
     motion_compensated_ncc,
     plain_color,
 )
+from stages.find.moved_scenes import placed_errors
 from stages.find.pixels import pixels_between
-from stages.find.placements import best_placement, find_placement, may_be_placed
+from stages.find.placements import (
+    best_placement,
+    find_placement,
+    may_be_placed,
+    placement_between,
+)
 from stages.find.stretch import Stretch, TransitionFit
-from stages.kinds import DISSOLVE
+from stages.kinds import DISSOLVE, TRANSITION_KINDS
 from stages.mixing.light_dissolve import GAMMA
 
 PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
-# A push or cover is also preferred to a wipe if it leaves at most this part of what the two clean
+# A push or cover is taken for a transition if it leaves at most this part of what the two clean
 # frames, unmoved, leave. True ones left 0.05 to 0.42, and 0.68 once.
 MOST_LEFT_OF_UNMOVED = 0.5
+# Where a scene moves as a whole, moving its clean frame leaves at most this part of what the frame
+# leaves unmoved. Drawn pushes, covers, reveals and squeezes left 0.008 to 0.58. The best of them
+# left 0.95 and more of hard wipes, and 0.64 and more of soft ones.
+MOST_LEFT_OF_SCENE = 0.75
+# Soft wipes are told from these by the whole frames: a squeeze left 1.25 times what the clean
+# frames leave unmoved at most, the best of them left 1.36 times as much and more of a soft wipe.
+MOST_LEFT_OF_WIPE = 1.3
 LEAST_COVERED = 0.8  # part of a wipe that a push or cover explains if it counts as all of it
 # The contrast ratio is 0 for the contrast of a mixture and 1 for that of a single picture. True
 # dissolves between real shots are mostly within 0.3 of 0, whip pans near 1.
@@ -40,16 +53,43 @@ LESS = 0.5  # part of the error of a dissolve that pixels may leave which change
 def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int]) -> TransitionFit:
     """Return the transition with moving scenes that a wipe turns out to be, or the wipe.
 
-    A wipe whose scenes are carried by motion explains a reveal nearly as well.
+    A wipe whose scenes are carried by dense motion explains scenes that move as a whole nearly as
+    well, and better if these move by themselves, too. So it is asked of each scene whether it
+    moves as a whole.
     """
-    placed = find_placement(Stretch(frames, *reach), wipe.before, wipe.after)
-    if placed is None:
-        return wipe
+    stretch = Stretch(frames, *reach)
+    candidates = _between_ends(stretch, wipe)
+    near = find_placement(stretch, wipe.before, wipe.after)
+    if near and _explains_more(frames, near, wipe):
+        candidates.append(near)
+    believed = [
+        (errors.whole, placed)
+        for placed in candidates
+        if placed.left <= MOST_LEFT_OF_WIPE * left_unmoved(frames, placed)
+        and (errors := placed_errors(stretch, placed, wipe)).moved <= MOST_LEFT_OF_SCENE
+    ]
+    return min(believed, key=lambda item: item[0], default=(0.0, wipe))[1]
+
+
+def _explains_more(frames: Array, placed: TransitionFit, wipe: TransitionFit) -> bool:
+    """Return whether moving scenes near a wipe explain clearly more than it does."""
     left = _left_in_wipe(frames, wipe, placed)
-    if left <= PREFERRED * wipe.left:
-        return placed
-    # Scenes that are carried by dense motion explain a push, too.
-    return placed if left <= MOST_LEFT_OF_UNMOVED * left_unmoved(frames, placed) else wipe
+    return left <= max(PREFERRED * wipe.left, MOST_LEFT_OF_UNMOVED * left_unmoved(frames, placed))
+
+
+def _between_ends(stretch: Stretch, wipe: TransitionFit) -> list[TransitionFit]:
+    """Return transitions with moving scenes between the ends of a wipe, the best of each kind.
+
+    Where scenes move much by themselves, their frames tell less well where a transition ends than
+    the wipe does. Kinds that resemble a pan are left out.
+    """
+    if not may_be_placed(stretch, wipe.before, wipe.after):
+        return []
+    return [
+        placement_between(stretch, wipe.before, wipe.after, kind.name, None)
+        for kind in TRANSITION_KINDS.values()
+        if kind.effects and not kind.found_around_fade and not kind.resembles_pan
+    ]
 
 
 def _left_in_wipe(frames: Array, wipe: TransitionFit, placed: TransitionFit) -> float:

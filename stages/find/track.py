@@ -131,6 +131,38 @@ def expected_motion(known: dict[int, Params], near: int, far: int) -> Params:
     return known[near] + CONTINUED * (known[near] - known[far])
 
 
+def camera_speed(frames: Array, clean: int, times: range) -> Params:
+    """Return how far a camera pans in each frame, as a motion ``(6,)``, by a fit to clean frames.
+
+    frames: ``(T, H, W, 3)``. clean: the number of the frame from which motion counts. times: those
+    of the frames that follow it, or precede it, in turn.
+    """
+    speed = np.zeros(6)
+    if not times or min(frames.shape[1:3]) < LEAST_SIDE:
+        return speed
+    grays = dict(zip([clean, *times], small_grays(frames[[clean, *times]]), strict=True))
+    motions = tracked(grays.__getitem__, clean, times)
+    gaps = np.array(times) - clean
+    # What turns and zooms is too uncertain to be continued over many frames.
+    for axis in (0, 3):
+        ways = np.array([motions[time][axis] for time in times])
+        speed[axis] = (ways * gaps).sum() / (gaps**2).sum()
+    return speed
+
+
+def tracked(view: Callable[[int], Gray], clean: int, times: range) -> dict[int, Params]:
+    """Return the motion from frame ``clean`` to each of the frames that follow it in turn.
+
+    view: returns the small grey picture of a frame.
+    """
+    grid = Grid.of(*view(clean).shape)
+    motions, step = {clean: STILL}, times.step
+    for time in times:
+        guess = expected_motion(motions, time - step, time - 2 * step)
+        motions[time] = fit_motion(grid, MotionProblem(view(clean), view(time)), guess)
+    return motions
+
+
 class WarpedSides(Protocol):
     """Two clean frames as they would look at other times, ``(H, W, 3)`` each."""
 
@@ -205,19 +237,10 @@ class CameraWarp:
         outgoing, incoming = self._known.outgoing, self._known.incoming
         before, after = (self.before, low), (self.after, high)
         if before not in outgoing:
-            outgoing[before] = self._tracked(self.before, range(self.before - 1, low - 1, -1))
+            outgoing[before] = tracked(self._view, self.before, range(self.before - 1, low - 1, -1))
         if after not in incoming:
-            incoming[after] = self._tracked(self.after, range(self.after + 1, high + 1))
+            incoming[after] = tracked(self._view, self.after, range(self.after + 1, high + 1))
         self.outgoing, self.incoming = dict(outgoing[before]), dict(incoming[after])
-
-    def _tracked(self, clean: int, times: range) -> dict[int, Params]:
-        """Return the motion from frame ``clean`` to each of the frames that follow it in turn."""
-        motions, step = {clean: STILL}, times.step
-        for time in times:
-            guess = expected_motion(motions, time - step, time - 2 * step)
-            problem = MotionProblem(self._view(clean), self._view(time))
-            motions[time] = fit_motion(self._small_grid, problem, guess)
-        return motions
 
     def _track_outgoing(self, weights: dict[int, Gray | float]) -> None:
         """Measure the outgoing camera's motion in the mixed frames, forwards."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.find.placements import place, sample
+from stages.find.placements import place, progress_of, sample
 from stages.find.track import Params
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placement, Placer, inside, pixel_places
@@ -42,7 +42,6 @@ PURE = 0.99  # part of a pixel that has to be the scene's own, so that it counts
 LEAST_CLEAN = 2  # clean frames of a scene from which the nearest one is looked at as a mixed one
 UNSURE = 2  # pixels at the edge of what is shown that are not kept for other frames
 MOTION_PIXELS = 160 * 90  # size at which the motion of the cameras is measured
-BISECTIONS = 20  # halvings of the interval that the progress lies in
 
 
 @dataclass(frozen=True)
@@ -250,18 +249,6 @@ def _motions_at(
         for own, further, pairs in zip(clean, beyond, (found[0], found[1][::-1]), strict=True)
     ]
     return camera_motions(scenes[0]), camera_motions(scenes[1])[::-1]
-
-
-def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
-    """Return the progress at which the incoming scene has a mean weight, by bisection."""
-    low, high = 0.0, 1.0
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if placer(middle, size[0] / size[1]).mean_weight(*size) < weight:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
 
 
 def refine(

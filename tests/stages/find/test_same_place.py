@@ -9,14 +9,13 @@ import pytest
 from compare_revisions import wipe
 from find_clips import Stack, blocks, mattes, mixed, shot, texture
 
-from stages.find import prefer_model
 from stages.find.boundaries import BoundarySearch, CleanWindow
 from stages.find.edge_fit import pattern_between
 from stages.find.features import NccCache, OpticalFlow
 from stages.find.gradual_transitions import ALONE_EXPLAINED, GradualSearch
 from stages.find.same_place import compare_views, show_one_place
 from stages.find.search import find
-from stages.find.stretch import Stretch, TransitionFit
+from stages.find.stretch import Stretch
 
 HEIGHT, WIDTH = 54, 96
 SMALL = (36, 64)
@@ -89,18 +88,6 @@ def test_a_wipe_between_two_pans_is_one_wipe() -> None:
     (found,) = find(blocks(wipe().astype(np.float32))).transitions
     assert (found.first_frame, found.last_frame) == (10, 19)
     assert found.effect == "wiperight"
-
-
-@pytest.mark.parametrize(("sides", "is_taken"), [((4, 13), False), ((8, 22), True)])
-def test_a_reveal_replaces_the_wipe_whose_frames_it_explains(
-    sides: tuple[int, int], is_taken: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, after = sides
-    reveal = TransitionFit(before, after, np.full(after - before - 1, 0.5), "reveal", left=0.1)
-    monkeypatch.setattr(prefer_model, "find_placement", lambda *_: reveal)
-    found = TransitionFit(9, 20, np.full(10, 0.5), "wipe", left=0.1)
-    answer = prefer_model.better_placement(wiped(0, (1.0, 0.0)), found, (0, 35))
-    assert answer is (reveal if is_taken else found)
 
 
 def test_the_pattern_of_a_wipe_to_a_fast_pan_proves_a_boundary() -> None:
