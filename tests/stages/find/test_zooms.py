@@ -34,6 +34,23 @@ def test_a_cut_to_a_color_before_a_fade_is_no_zoom(is_own_color: bool) -> None:
     assert around_fade(frames, FADE) is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_box_that_closes_to_black_is_no_zoom(seed: int) -> None:
+    """It shows the middle of the outgoing scene as a zoom does, but in its place."""
+    frames = moved(seed, "zoom", "zoomin", PRE, STEPS, SIZE)
+    frames[FADE.before :] *= np.linspace(0, 1, len(frames) - FADE.before)[:, None, None, None]
+    scene = np.clip(1.5 * frames[0] - 0.5, 0, 1)
+    scene[16:20, 28:36] *= 0.1
+    for time in range(FADE.before):
+        part = max(0.0, (time - PRE + 1) / (FADE.before - PRE + 1))
+        top, left = (round(part * side / 2) for side in SIZE)
+        frames[time] = 0
+        frames[time, top : SIZE[0] - top, left : SIZE[1] - left] = scene[
+            top : SIZE[0] - top, left : SIZE[1] - left
+        ]
+    assert around_fade(frames, FADE) is None
+
+
 def events(frames: Stack) -> list[tuple[str, int, int]]:
     """Return the kind, the first and the last frame of each transition that the search finds."""
     transitions = find(blocks(frames)).transitions
