@@ -9,6 +9,7 @@ Start reading at :mod:`stages.watermark.layers`. The route:
   adds parts of other colours.
 - ``known`` finds a mark that the user gives as a picture (``mark_file``): ``register`` looks for
   its place and scale, ``register_fit`` refines them and measures the opacity.
+- ``standing`` tells where a mark stands still in a clip while the scene moves past it (``stays``).
 - ``presence`` tells in which frames of a clip the mark is shown, and ``quick`` looks for a mark in
   small pictures.
 - ``fit`` and ``soft`` draw the mark to the pixel.

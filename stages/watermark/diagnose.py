@@ -19,17 +19,24 @@ from stages.watermark.pictures import (
     distinct,
     independent,
     motion_weight,
-    resized_map,
     shrunk_to,
     spread_indices,
 )
 from stages.watermark.quick import everywhere, quick_search
 from stages.watermark.search import (
     SHARED_GAIN,
+    find_mark,
     is_clear,
     outline_length,
     refined_mark,
     shared_gain,
+)
+from stages.watermark.standing import (
+    CERTAIN,
+    LIKELY,
+    StandingPixels,
+    find_standing_mark,
+    standing_pixels,
 )
 from stages.watermark.stays import error_beside_motion
 
@@ -39,6 +46,8 @@ see :data:`stages.watermark.search.SHARED_GAIN`."""
 MOST_MISSED = 1.0
 """Error along the outline of a mark, beside that along the scene's motion, above which it is a part
 of the scene (:func:`stages.watermark.stays.error_beside_motion`)."""
+LEAST_SIDE = 8
+"""Pixels of a side of the frames from which a mark is searched."""
 SHOWN = 0.5
 """Part of the outline's contrast that the mark has to explain in a frame to count as seen."""
 
@@ -46,18 +55,49 @@ SHOWN = 0.5
 def diagnose(sample: ClipSample) -> Diagnosis:
     """Return the verdict on a mark that all frames or pictures share.
 
+    Pictures of different scenes share nothing else. In a clip, a mark stands still while the scene
+    moves past it. If the scene stands still, too, only what changes in it tells of a mark.
+    """
+    if min(sample.frames.shape[-2:]) < LEAST_SIDE:
+        return Diagnosis("mark", NOT_THERE, "the picture is too small to tell a mark")
+    if sample.unordered:
+        return _in_pictures(sample)
+    if sample.runs:
+        standing = standing_pixels(sample.runs)
+        if standing.are_told:
+            return _by_standing(sample, standing)
+    return _in_still_scene(sample)
+
+
+def _in_pictures(sample: ClipSample) -> Diagnosis:
+    """Return the verdict on a mark that separate pictures share."""
+    pictures = distinct(sample.frames)
+    if len(pictures) < 2:
+        account = "the pictures are copies of each other, so they do not tell a mark"
+        if len(sample.frames) == 1:
+            account = "one picture does not tell a mark from the scene; a hint marks its place"
+        return Diagnosis("mark", NOT_THERE, account, {"independent_frames": len(pictures)})
+    effort = EFFORTS["fast"]
+    small = shrunk_to(pictures[spread_indices(len(pictures), SEARCHED)], effort.search_pixels)
+    allowed, weight = everywhere(small, motion_weight(pictures))
+    turns = effort.turns
+    mark = find_mark(small, allowed, weight, turns=turns, least_gain=DOUBTFUL_GAIN, separate=True)
+    if mark is None:
+        return _nothing_stays(len(pictures))
+    size = small.shape[-2:]
+    limit = shared_gain(small, weight, mark, separate=True)
+    return _found(mark, resize(sample.frames, (size[0], size[1])), sample, limit)
+
+
+def _in_still_scene(sample: ClipSample) -> Diagnosis:
+    """Return the verdict on a mark in a clip whose scene hardly moves.
+
     The evidence is the gain of :func:`stages.watermark.search.refined_mark` per outline pixel.
     """
     frames = sample.frames
-    if sample.unordered:
-        frames = distinct(frames)
     count = independent(frames)
-    if sample.unordered and len(frames) > 1:
-        count = float(len(frames))
-    if count < LEAST_INDEPENDENT or min(frames.shape[-2:]) < 8:
+    if count < LEAST_INDEPENDENT:
         account = "the frames are too alike to tell a mark from the scene"
-        if len(sample.frames) == 1:
-            account = "one picture does not tell a mark from the scene; a hint marks its place"
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
     searched = frames[spread_indices(len(frames), min(round(count), SEARCHED))]
     weight = motion_weight(frames)
@@ -66,16 +106,39 @@ def diagnose(sample: ClipSample) -> Diagnosis:
         # Fine outlines gain less at the smaller size.
         mark, small = _search_again(searched, weight, mark)
     if mark is None:
-        account = "nothing stays in place while the picture changes"
-        return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
-    missed = None if sample.unordered else error_beside_motion(mark, sample.runs)
+        return _nothing_stays(count)
+    missed = error_beside_motion(mark, sample.runs)
     if missed is not None and missed > MOST_MISSED:
         account = "what looks like a mark moves with the scene"
         evidence = {"independent_frames": round(count, 2), "error_beside_motion": round(missed, 2)}
         return Diagnosis("mark", NOT_THERE, account, evidence)
     size = small.shape[-2:]
-    limit = shared_gain(small, resized_map(weight, size), mark, separate=sample.unordered)
-    return _found(mark, resize(frames, (size[0], size[1])), sample, limit)
+    return _found(mark, resize(frames, (size[0], size[1])), sample, SHARED_GAIN)
+
+
+def _nothing_stays(count: float) -> Diagnosis:
+    """Return that no mark was found in pictures that are worth ``count`` independent ones."""
+    account = "nothing stays in place while the picture changes"
+    return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
+
+
+def _by_standing(sample: ClipSample, standing: StandingPixels) -> Diagnosis:
+    """Return the verdict on a mark past which the scene moves.
+
+    The evidence is the gain of the mark per outline pixel, and what of its outline stands still.
+    """
+    evidence: dict[str, object] = {"standing_pixels": int(standing.pixels.sum())}
+    found = find_standing_mark(sample.frames, standing) if standing.are_enough else None
+    if found is None or found.strength < LIKELY:
+        return Diagnosis(
+            "mark", NOT_THERE, "nothing stays in place while the scene moves", evidence
+        )
+    size = found.mark.matte.shape[-2:]
+    frames = resize(sample.frames, (size[0], size[1]))
+    told = _found(found.mark, frames, sample, SHARED_GAIN)
+    evidence |= {**told.evidence, "outline_standing": round(found.caught, 2)}
+    verdict = verdict_of(found.strength, LIKELY, CERTAIN)
+    return Diagnosis("mark", verdict, told.account, evidence)
 
 
 def _search_again(pictures: Tensor, weight: Tensor, mark: Mark) -> tuple[Mark | None, Tensor]:

@@ -28,9 +28,16 @@ from stages.watermark.known import locate_known
 from stages.watermark.locate import locate_mark
 from stages.watermark.mark_file import MarkPlacement
 from stages.watermark.outline import with_likely_outline
-from stages.watermark.pictures import distinct, independent, motion_weight, spread_indices
+from stages.watermark.pictures import (
+    distinct,
+    independent,
+    motion_weight,
+    resized_map,
+    spread_indices,
+)
 from stages.watermark.presence import parts_in_time, shown_frames
 from stages.watermark.quick import quick_search
+from stages.watermark.standing import place_of_standing_mark
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 LEAST_INDEPENDENT = 1.5  # with fewer independent frames than this, the clip counts as one picture
@@ -63,6 +70,7 @@ DOUBTFUL = (
     "what was found at the place that {hint} marks in {frames} explains little of its own outline, "
     "so it may be a part of the picture; compare the clean layer with the input"
 )
+LEAST_SIDE = 8  # pixels of a side of the frames from which a mark is searched
 KNOWN_LOST = 0.9
 """Opacity of a known mark above which the picture is filled. Its noise would be amplified ten
 times."""
@@ -170,12 +178,17 @@ def survey_unknown(
     count = independent(sample)
     if context.unordered and count > MOST_COPIES:
         count = float(len(sample))  # separate pictures share nothing but the mark
+    place = None
+    if context.hint is None and not context.unordered and min(size) >= LEAST_SIDE:
+        place = place_of_standing_mark(sample)
+    if place is not None:
+        box, count = box & (resized_map(place.float(), size) > 0), max(count, SEARCHED)
     alike = count < LEAST_INDEPENDENT
     too_alike = context.hint is None and alike and not context.force
-    if too_alike or min(size) < 8 or not bool(box.any()):
+    if too_alike or min(size) < LEAST_SIDE or not bool(box.any()):
         return facts
     weight = torch.ones(size)
-    if context.hint is None and not alike:
+    if context.hint is None and place is None and not alike:
         weight = motion_weight(sample)
     # Nearly equal frames say no more than one of them.
     searched = sample[len(sample) // 2][None] if alike else sample

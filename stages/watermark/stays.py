@@ -49,10 +49,10 @@ def error_beside_motion(mark: Mark, runs: Sequence[Tensor]) -> float | None:
         frames = resize(run, size)
         clean = (frames - mark.ink) / (1 - mark.matte).clamp_min(LEAST_COVER)
         clean = clean.clamp(0, 1)
-        pairs = _pairs(len(frames))
+        pairs = pairs_of(len(frames), GAPS)
         found = flows(frames, pairs)
         for one, other in pairs:
-            motion = _scene_flow(found[one, other], scene)
+            motion = scene_flow(found[one, other], scene)
             counts = band & (length(motion)[0, 0] > LEAST_MOVE)
             moving, compared = moving + int(counts.sum()), compared + int(band.sum())
             for number, (here, there) in enumerate(
@@ -69,16 +69,16 @@ def error_beside_motion(mark: Mark, runs: Sequence[Tensor]) -> float | None:
     return float(torch.minimum(errors[0], errors[1]) / errors[2].clamp_min(1e-6))
 
 
-def _pairs(count: int) -> list[Pair]:
-    """Return the pairs of ``count`` frames that are compared."""
+def pairs_of(count: int, gaps: Sequence[int]) -> list[Pair]:
+    """Return the pairs of ``count`` frames that are compared, at most a few for each gap."""
     found = []
-    for gap in GAPS:
+    for gap in gaps:
         step = max(1, -(-(count - gap) // PAIRS))
         found += [(begin, begin + gap) for begin in range(0, count - gap, step)]
     return found
 
 
-def _scene_flow(flow: Tensor, scene: Tensor) -> Tensor:
+def scene_flow(flow: Tensor, scene: Tensor) -> Tensor:
     """Return the smooth flow ``(1, 2, h, w)`` of the scene, also where a mark hides it.
 
     It is a robust mean over the places around. flow: ``(2, h, w)``. scene: where the flow is that

@@ -1,0 +1,85 @@
+"""A mark stands still while the scene moves past it: that tells its place, opacity and colour."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from clips import drifting, psnr
+from marked_pictures import make_context, remove_mark
+from torch import Tensor
+
+from stages.watermark.standing import (
+    CERTAIN,
+    filled_boxes,
+    find_standing_mark,
+    place_of_standing_mark,
+    standing_pixels,
+)
+
+SIZE, COUNT = (120, 200), 12
+
+
+def scene(seed: int) -> Tensor:
+    """Return a scene ``(COUNT, 3, H, W)`` that pans by one to two pixels in each frame."""
+    generator = np.random.default_rng(seed)
+    angle, speed = generator.uniform(0, 2 * np.pi), generator.uniform(1, 2)
+    frames = drifting(seed, COUNT, (speed * np.cos(angle), speed * np.sin(angle)), SIZE)
+    return 0.35 + 0.3 * frames
+
+
+def drawn_mark(seed: int) -> tuple[Tensor, float, Tensor]:
+    """Return where a mark is, ``(H, W)`` in [0, 1], its opacity, and its colour ``(3, 1, 1)``."""
+    generator = np.random.default_rng(seed)
+    canvas = np.zeros(SIZE, np.uint8)
+    left, bottom = int(generator.integers(10, 60)), int(generator.integers(40, 110))
+    cv2.putText(canvas, "TV 5", (left, bottom), cv2.FONT_HERSHEY_DUPLEX, 1.4, 255, 3, cv2.LINE_AA)
+    color = torch.from_numpy(generator.random(3).astype(np.float32)).view(3, 1, 1)
+    return torch.from_numpy(canvas / np.float32(255)), float(generator.uniform(0.5, 0.9)), color
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mark_of_any_color_stands_in_a_scene_that_pans(seed: int) -> None:
+    where, opacity, color = drawn_mark(seed)
+    frames = scene(seed) * (1 - opacity * where) + opacity * where * color
+    standing = standing_pixels([frames])
+    assert standing.are_enough
+    found = find_standing_mark(frames, standing)
+    assert found is not None and found.strength > CERTAIN
+    assert found.mark.opacity == pytest.approx(opacity, abs=0.08)
+    assert (found.mark.hue - color.flatten()).abs().max() < 0.1
+    overlap = (found.mark.matte[0] > 0) & (where > 0.5)
+    assert float(overlap.sum()) > 0.8 * float((where > 0.5).sum())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_stands_in_a_scene_that_pans(seed: int) -> None:
+    standing = standing_pixels([scene(seed)])
+    assert standing.are_told and not standing.are_enough
+    assert place_of_standing_mark(scene(seed)) is None
+
+
+def test_a_still_scene_does_not_tell_what_stands() -> None:
+    where, opacity, color = drawn_mark(0)
+    still = scene(0)[:1].expand(COUNT, -1, -1, -1)
+    frames = still * (1 - opacity * where) + opacity * where * color
+    assert not standing_pixels([frames]).are_told
+
+
+def test_what_stands_is_boxed_part_by_part() -> None:
+    place = torch.zeros(8, 12, dtype=torch.bool)
+    place[1, 1] = place[2, 2] = place[6, 9:11] = True
+    expected = torch.zeros_like(place)
+    expected[1:3, 1:3] = expected[6, 9:11] = True
+    assert bool((filled_boxes(place) == expected).all())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_mark_comes_off_a_scene_that_moves_little(seed: int) -> None:
+    where, opacity, color = drawn_mark(seed)
+    clean = scene(seed)[:6]
+    frames = clean * (1 - opacity * where) + opacity * where * color
+    separated = remove_mark(frames, make_context(unordered=False))
+    chosen = (where > 0).expand_as(clean)
+    assert psnr(separated.layers["clean"][chosen][None], clean[chosen][None]) > 26
