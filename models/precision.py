@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models.generator import NEGATIVE_SLOPE
+
 GAIN = 1.3
 """How many times as fast bfloat16 has to be. Far above the noise of a probe, so that a machine
 answers the same every time."""
@@ -21,8 +23,18 @@ answers the same every time."""
 CHANNELS = 96
 """Channels of the measured block, inputs and outputs."""
 
+KERNEL = 3
+"""Side of the measured block's filter, in pixels."""
+
 PICTURES, HEIGHT, WIDTH = 2, 36, 64
 """Pictures in a batch of the measured block, and their size."""
+
+CONVOLUTIONS = 3
+"""Convolutions that a step computes: one forward, and backward one to the input and one to the
+weights."""
+
+PROBE_WEIGHT = 0.01
+"""Value of all weights of the measured block. The time does not depend on it."""
 
 REPEATS = 8
 """Most repetitions of a measurement, of which the fastest counts."""
@@ -64,16 +76,16 @@ def speed(device: torch.device, dtype: torch.dtype) -> float:
         return 0.0
     finally:
         torch.set_num_threads(threads)
-    # Backward takes two convolutions, to the input and to the weights, in addition to one forward.
-    return 3 * 2 * 9 * CHANNELS**2 * PICTURES * HEIGHT * WIDTH / best / 1e9
+    products = KERNEL**2 * CHANNELS**2 * PICTURES * HEIGHT * WIDTH
+    return CONVOLUTIONS * 2 * products / best / 1e9
 
 
 def _timed_step(device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
     """Return a function that runs the block of :func:`speed` once and returns the seconds."""
-    convolve = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False, device="meta").to_empty(
-        device=device
-    )
-    nn.init.constant_(convolve.weight, 0.01)
+    convolve = nn.Conv2d(
+        CHANNELS, CHANNELS, KERNEL, padding=KERNEL // 2, bias=False, device="meta"
+    ).to_empty(device=device)
+    nn.init.constant_(convolve.weight, PROBE_WEIGHT)
     convolve.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     norm = nn.BatchNorm2d(CHANNELS).to(device)
     x = (
@@ -89,7 +101,7 @@ def _timed_step(device: torch.device, dtype: torch.dtype) -> Callable[[], float]
     def step() -> float:
         start = clock()
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            y = F.leaky_relu(norm(convolve(x)), 0.2)
+            y = F.leaky_relu(norm(convolve(x)), NEGATIVE_SLOPE)
         # Reading a number waits for a device that computes asynchronously.
         float(torch.autograd.grad(y.float().mean(), [x, convolve.weight])[1].flatten()[0])
         return clock() - start

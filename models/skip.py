@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.generator import convolution
+from models.generator import NEGATIVE_SLOPE, convolution
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,6 @@ FOUR_LEVELS_3X3 = SkipShape((8, 16, 32, 64), (0, 0, 0, 4), 3)
 
 THREE_LEVELS_3X3 = SkipShape((8, 16, 32), (0, 0, 0), 3)
 """For segmentation: no skip connections, 35,179 parameters from 2 channels to 3."""
-
-NEGATIVE_SLOPE = 0.2
-"""Slope of the leaky ReLU below zero."""
 
 
 def normalize(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:

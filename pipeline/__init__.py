@@ -2,6 +2,21 @@
 
 This package uses ``stages``; no other package uses it. From Python: ``from unlayer import
 separate``, or in a checkout the same from ``pipeline``; see :func:`pipeline.api.separate`.
+
+Start reading at :mod:`pipeline.run`. The way of a run:
+
+1. ``cli`` reads the command line, ``config`` a file of settings, and ``api`` a call from Python.
+   Each of them makes a ``settings.Settings``. ``values`` and ``hint_arguments`` check its words,
+   and ``setting_checks`` refuses settings that contradict each other.
+2. ``run`` takes one input to a finished folder, ``batch`` one run for each clip of a folder. What
+   they stand on (folders, progress, memory, signals) is in ``runtime``.
+3. ``tasks`` has the tasks, ``task`` says what one is, and ``framewise`` runs those that split every
+   frame into the same layers. They call the ``stages``.
+4. ``report`` and ``timeline`` write what a finished run shows to people and to editing software.
+
+Other commands: ``diagnosis`` says what is in a clip (``probe``), ``estimate`` what a run would cost
+(``--dry-run``), and ``bench`` measures what runs do cost. ``plugin`` is what a task from outside
+this project may import.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ Source = Name | Pixels | Sequence[Name] | Sequence[Pixels]
 DEFAULT_RATE = Fraction(25)
 """Frames per second of an array unless the caller says otherwise."""
 MAX_RATE = 100_000
-"""Largest frames per second, and largest denominator of the rate."""
+"""Largest number of frames per second, and largest denominator of the rate."""
 
 
 def plain_value(value: Any) -> Any:
@@ -129,12 +129,11 @@ def hint_words(hints: Any, what: str, folder: Path) -> list[Any]:
 
 
 def hint_file(hint: Any, path: Path, what: str = "hint") -> Path:
-    """Write a hint that was given as an array or tensor as a picture.
-
-    what: its name in messages.
+    """Write a hint that was given as an array or tensor as a picture; return the picture's path.
 
     hint: ``(H, W)`` or ``(H, W, C)`` as an array, ``(H, W)`` or ``(C, H, W)`` as a tensor, of 1 or
-    3 channels. Booleans are taken too. path: where, without suffix. Returns the picture's path.
+        3 channels. Booleans are taken too.
+    path: where to write it, without suffix. what: the hint's name in messages.
     """
     if isinstance(hint, torch.Tensor):
         _refuse_without_values(hint, what)

@@ -13,21 +13,21 @@ FIRST_LETTER_MAY_DIFFER_FROM = 6
 LEAST_SHARED = 3
 """Letters of the shortest beginning, or part, by which a word stands for a longer one."""
 
+_FAR = (9, 0)
+"""The distance of words that have nothing to do with each other: larger than any other."""
+
 
 def did_you_mean(word: str, choices: Sequence[str]) -> str:
     """Return ``"; did you mean X?"`` for the nearest of ``choices``, or an empty string.
 
-    A choice is near if the word is it with few slips (a letter that is left out, added, changed or
-    swapped with the next), its beginning, or one of its parts between hyphens.
+    A choice is near if the word can be the choice with a few slips: a letter that is left out,
+    added, changed or swapped with the next one. It is also near if the word is its beginning, or
+    one of its parts between hyphens.
     """
     ranked = sorted((_distance(word, choice), choice) for choice in choices)
     if not ranked or ranked[0][0] is _FAR:
         return ""
     return f"; did you mean {ranked[0][1]}?"
-
-
-_FAR = (9, 0)
-"""The distance of words that have nothing to do with each other."""
 
 
 def _distance(word: str, choice: str) -> tuple[int, int]:
@@ -52,8 +52,8 @@ def _distance(word: str, choice: str) -> tuple[int, int]:
 def edit_distance(one: str, other: str) -> int:
     """Return how many letters must be left out, added, changed or swapped to get ``other``.
 
-    Swapped are two letters side by side; a letter takes part once at most (the restricted distance
-    of Damerau, 1964).
+    Two letters side by side may be swapped. Each letter takes part in one change at most (the
+    restricted distance of Damerau, 1964).
     """
     before: list[int] = []
     row = list(range(len(other) + 1))

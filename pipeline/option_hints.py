@@ -14,6 +14,12 @@ from pipeline.option_fields import flag
 from pipeline.settings import options
 from stages.errors import UnlayerError
 
+OUT_OF_MEMORY = (
+    "out of memory; close other programs, choose --preset fast, or take a part with --start and "
+    "--end"
+)
+"""What to say where the machine's own memory ran out."""
+
 
 def with_options(error: UnlayerError) -> str:
     """Return an error's message, followed by the options of the settings that it names.

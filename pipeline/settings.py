@@ -45,7 +45,10 @@ PRESETS = ("fast", "balanced", "best", "paper", "coupled")
 INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")
 
+AUTO_TASK = "auto"
+"""The word of ``--task`` that lets the diagnoses choose the tasks."""
 BOTH = ("run", "batch")
+"""The commands that take clips apart."""
 HINTS = ("hint", "hint_background")
 """The settings that hold hints."""
 
@@ -381,8 +384,8 @@ class Settings:
 
     def known_as(self, path: Path) -> str:
         """Return what the manifest calls a file that was given."""
-        is_passing = self.temporary is not None and path.parent == self.temporary
-        return path.stem if is_passing else str(path)
+        is_temporary = self.temporary is not None and path.parent == self.temporary
+        return path.stem if is_temporary else str(path)
 
 
 def options(verb: str) -> list[Field[Any]]:

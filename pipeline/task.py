@@ -222,7 +222,8 @@ class BenchClip:
     """A synthetic clip with known layers on which ``bench`` measures a task.
 
     make: makes it from a height in pixels and a number of frames; see
-    :mod:`pipeline.bench.clips`. least_frames: the fewest frames it can have. reason: why.
+        :mod:`pipeline.bench.clips`.
+    least_frames: the fewest frames it can have. reason: why it needs so many, for the message.
     """
 
     make: Callable[[int, int], Any]
@@ -246,7 +247,7 @@ class Task:
     name: as ``--task`` has it. help: one line about it.
     roles: the roles of its layers, the main one first.
     run: does the job and returns what it made.
-    uses: those of :data:`TASK_OPTIONS` that it uses.
+    uses: the options of :data:`TASK_OPTIONS` that it uses.
     parts: how several machines share a run, where they can.
     recipe: the recipe, for tasks that split every frame into the same layers.
     on_cpu: the presets that run on the CPU whatever ``--device`` says.

@@ -18,16 +18,17 @@ from pipeline.near_words import did_you_mean
 from stages.errors import UsageError
 from stages.thing_count import MOST_THINGS
 
-LONGEST = 1e8
-"""Seconds of the longest budget, about three years; with more, time plans would overflow."""
+MAX_NUMBER = 1e8
+"""Largest number that an option takes. As seconds it is about three years; with a longer budget,
+time plans would overflow."""
 MIN_PLAIN_BYTES = 2**20
 """Least amount of memory that may be written as a plain number of bytes: 1 MiB."""
 MAX_PLAIN_BYTES = 10**16
 """Upper limit of such a number, more than any machine has: 10 petabytes."""
 MAX_LIST_BYTES = 16 * 2**20
 """Largest shot list in bytes."""
-AUTO = "auto"
-"""The word for as many foregrounds as are found."""
+AUTO_LAYERS = "auto"
+"""The word of ``--layers`` for as many foregrounds as are found."""
 _UNITS = {"M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -107,7 +108,7 @@ class TimedSpan:
 
 
 Span = tuple[int, int] | TimedSpan
-"""Frames from first to last, both inclusive: two numbers, or what becomes two with a clip."""
+"""Frames from first to last, both inclusive: two numbers, or times that a clip turns into two."""
 _CODE = r"\d\d:\d\d:\d\d[:;]\d\d"
 _END = rf"({_CODE}|\d{{1,9}}|\d{{1,9}}(?:\.\d{{1,12}})?s|\d{{1,22}}/[1-9]\d{{0,12}}s)"
 """One end of a span: a time code, a frame number, or seconds, as a number or as a fraction.
@@ -143,14 +144,14 @@ def _span_end(word: str) -> int | Fraction | TimeCode:
 
 
 def parse_positive(word: str) -> float:
-    """Return a number above 0 and up to :data:`LONGEST`."""
+    """Return a number above 0 and up to :data:`MAX_NUMBER`."""
     try:
         value = float(word)
     except ValueError:
         value = 0.0
-    if not 0 < value <= LONGEST:
+    if not 0 < value <= MAX_NUMBER:
         raise argparse.ArgumentTypeError(
-            f"{word!r} is not a number above 0 and up to {LONGEST:.0f}"
+            f"{word!r} is not a number above 0 and up to {MAX_NUMBER:.0f}"
         )
     return value
 
@@ -173,7 +174,7 @@ def parse_budget(word: str) -> float:
 
 
 def parse_not_negative(word: str) -> float:
-    """Return a number from 0 to :data:`LONGEST`."""
+    """Return a number from 0 to :data:`MAX_NUMBER`."""
     return 0.0 if re.fullmatch(r"0(\.0*)?", word, re.ASCII) else parse_positive(word)
 
 
@@ -196,12 +197,12 @@ def parse_whole_number(word: str) -> int:
 
 def parse_layers(word: str) -> int | str:
     """Return a number of foregrounds, from 1 to :data:`MOST_THINGS`, or ``auto``."""
-    if word == AUTO:
+    if word == AUTO_LAYERS:
         return word
     if not re.fullmatch(r"\d{1,4}", word, re.ASCII) or not 1 <= int(word) <= MOST_THINGS:
         raise argparse.ArgumentTypeError(
-            f"{word!r} is not a number of foregrounds; write 1 to {MOST_THINGS}, or {AUTO} for as "
-            "many as are found"
+            f"{word!r} is not a number of foregrounds; write 1 to {MOST_THINGS}, or {AUTO_LAYERS} "
+            "for as many as are found"
         )
     return int(word)
 

@@ -187,7 +187,7 @@ ROWS: dict[str, tuple[Callable[[Case], Pair], Sequence[Callable[[], Any]]]] = {
     "networks alone, noise not coupled": (by_networks, (uncoupled,)),
     "nothing: the last clean frames, held": (lambda given: by_plan(given, STILL), ()),
 }
-"""What is left out, how the layers are made then, and what is changed meanwhile."""
+"""What runs, how the layers are made then, and what is changed meanwhile."""
 
 
 def score(layers: Pair, truth: Pair) -> float:
@@ -220,7 +220,7 @@ def main(names: Sequence[str] = ()) -> None:
         f"{SIZE[1]}x{SIZE[0]}, {MIXED} mixed frames, true weights, "
         f"{torch.get_num_threads()} threads; PSNR of both layers in dB, seconds\n"
     )
-    print("| left out | " + " | ".join(f"{given.name} | s" for given in both) + " |")
+    print("| what runs | " + " | ".join(f"{given.name} | s" for given in both) + " |")
     print("|---|" + "---|---|" * len(both), flush=True)
     for name in names or ROWS:
         figures = [

@@ -21,9 +21,13 @@ MODULES = {"unlayer": "pipeline", "unlayer.plugin": "pipeline.plugin"}
 HEAD = """# The Python interface
 
 `unlayer` is for programs that take clips apart, `unlayer.plugin` for packages that add a task (see
-[adding-a-task.md](adding-a-task.md)). Both keep their names within a version of the interface;
-other modules may change at any time. In a checkout, `pipeline` and `pipeline.plugin` offer the
-same; use one pair of names in a process, because the other may load a second copy of everything.
+[adding-a-task.md](adding-a-task.md)). The names on this page stay as they are within a version of
+the interface; all other modules may change at any time.
+
+In a checkout, `pipeline` and `pipeline.plugin` offer the same as `unlayer` and `unlayer.plugin`.
+Import from one pair only in a process, because the second pair may load everything once more.
+
+Tensors are `(T, C, H, W)`: frames, channels, rows and columns, RGB in [0, 1].
 `python -m samples.api_page` makes this page from docstrings.
 """
 

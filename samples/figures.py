@@ -27,7 +27,7 @@ from samples.make import scene_a, scene_b
 from stages.mixing.forward_model import Pair
 from stages.mixing.light_dissolve import GAMMA
 from stages.mixing.psnr import psnr_of
-from stages.motion.carry import carry, reaching
+from stages.motion.carry import carry, coarser_levels
 from stages.transition.reconcile import trust_of
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -107,7 +107,7 @@ def motion() -> Tile:
     """Draw both flows that are fitted through the mixture, what they carry, and its trust."""
     given = case("", 3)
     mixture, place = given.mixture, MIXED // 2
-    found = carry(mixture, reaching(WHOLE.levels, SIZE[0]))
+    found = carry(mixture, coarser_levels(WHOLE.levels, SIZE[0]))
     trust = trust_of(mixture, found.layers)
     top = max(float(flow[place].norm(dim=0).max()) for flow in found.flows)
     rows = []

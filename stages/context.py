@@ -17,7 +17,7 @@ from stages.occlusion import Occlusion
 from stages.optim.loss_curves import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
-
+"""In what values layers add up: encoded values, linear light, or whichever fits better."""
 
 MEASURES = ("psnr", "iou")
 """What an expected quality may be measured in, see :class:`ExpectedQuality`."""
@@ -139,7 +139,7 @@ class Note:
 
 
 def notes_where(text: str, holds: Tensor, amounts: Tensor | None = None) -> tuple[Note, ...]:
-    """Return a note about the frames for which ``holds`` is true, or nothing if there are none.
+    """Return one note about the frames for which ``holds`` is true; none if there are no such.
 
     text: see :class:`Note`. holds: ``(T,)`` booleans. amounts: ``(T,)`` in [0, 1].
     """

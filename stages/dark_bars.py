@@ -1,8 +1,8 @@
 """Find the dark bars around a film's picture, and work on the picture alone.
 
-A task learns from what a frame shows: the darkest pixels tell the haze, the picture's edge tells
-how a camera moves, shared edges tell a mark. Bars say other things than the picture does. So a
-task gets the picture without them, and its layers get them back.
+A task draws conclusions from what a frame shows: the haze from the darkest pixels, the camera's
+motion from the picture's edge, a mark from edges that all frames share. Bars would mislead it. So a
+task gets the picture without the bars, and its layers get them back.
 
 The search for transitions has a border of its own (:mod:`stages.find.borders`): of any colour, and
 shared by two frames alone.
@@ -25,7 +25,8 @@ from stages.hint_regions import HintRegion
 DARK = 40 / 255
 """Value up to which a line of a border may go. Black is at 16 in some files; codecs add noise."""
 EVEN = 6 / 255
-"""Spread of the values in a border, over its lines and over time, that codecs and noise cause."""
+"""Largest difference between the bright and the dark values of a line, over time, that codecs and
+noise cause in a border."""
 STEP = 12 / 255
 """Least difference between a border and the picture's first lines."""
 LEAST_BORDER = 0.01
@@ -37,7 +38,8 @@ EDGE = 3
 LIT = 0.8
 """Least part of the picture's edge that is not dark."""
 BRIGHTEST = 0.98
-"""Quantile of a line that stands for its brightest values; ringing next to the picture is above."""
+"""Quantile of a line that stands for its brightest values. Ringing next to the picture lies above
+it."""
 
 Beyond = Literal["input", "none", "all", "nearest"]
 """What a layer is in the border: the input, 0, 1, or its nearest value in the picture."""
@@ -57,7 +59,10 @@ class Border:
         return bool(self.top or self.bottom or self.left or self.right)
 
     def paired(self) -> Border:
-        """Return the border at sides whose opposite has one, too: a dark edge may be a scene's."""
+        """Return the border at those sides whose opposite side has one, too.
+
+        A dark edge at one side alone may belong to the scene.
+        """
         down, across = bool(self.top and self.bottom), bool(self.left and self.right)
         return Border(self.top * down, self.bottom * down, self.left * across, self.right * across)
 
@@ -75,7 +80,7 @@ class Border:
         height, width = pixels.shape[-2:]
         return pixels[..., self.top : height - self.bottom, self.left : width - self.right]
 
-    def added(self, layer: Tensor, beyond: Beyond, frames: Tensor) -> Tensor:
+    def with_border(self, layer: Tensor, beyond: Beyond, frames: Tensor) -> Tensor:
         """Return a layer of the picture with the border around it.
 
         layer: ``(T, C, h, w)``, or one picture ``(1, C, h, w)`` for all frames. beyond: what it is
@@ -93,7 +98,7 @@ class Border:
             whole[..., width - self.right :] = frames[..., width - self.right :]
         return whole
 
-    def context(self, context: SeparationContext) -> SeparationContext:
+    def cropped_context(self, context: SeparationContext) -> SeparationContext:
         """Return the context for the picture without the border."""
         if not self:
             return context
@@ -114,7 +119,7 @@ class Border:
         inside = [replace(region, pixels=self.cropped(region.pixels)) for region in regions]
         return [region for region in inside if bool(region.pixels.any())]
 
-    def separation(
+    def separation_with_border(
         self, separated: Separation, beyond: Mapping[str, Beyond], frames: Tensor
     ) -> Separation:
         """Return the layers of the picture with the border around them.
@@ -125,7 +130,7 @@ class Border:
         if not self:
             return separated  # padding would copy every layer
         layers = {
-            name: self.added(layer, beyond.get(name, "nearest"), frames)
+            name: self.with_border(layer, beyond.get(name, "nearest"), frames)
             for name, layer in separated.layers.items()
         }
         return replace(separated, layers=layers)
@@ -152,9 +157,10 @@ def dark_border(frames: Tensor, ringing: int = RINGING) -> Border:
 def _beside_lit_edges(border: Border, lit: Tensor) -> Border:
     """Return the border at those sides along which the picture's edge is lit.
 
-    A picture fills the room between its bars. A thing before a black background does not, and what
-    is dark around it belongs to the picture. lit: the pixels ``(H, W)`` that are not dark in some
-    frame.
+    A picture fills the space between its bars. A thing in front of a black background does not: the
+    darkness around it belongs to the picture.
+
+    lit: the pixels ``(H, W)`` that are not dark in some frame.
     """
     while border:
         inner = border.cropped(lit)
@@ -185,13 +191,13 @@ def _lines(lines: Tensor, ringing: int) -> int:
         # Most pictures have no border, and quantiles of all lines take long.
         return 0
     even, high = _even_and_bright_end(lines)
-    dark = _prefix(high <= DARK)
-    count = _prefix(even)
+    dark = _count_leading(high <= DARK)
+    count = _count_leading(even)
     if dark - count <= ringing:
         count = dark
     if count < max(1.0, LEAST_BORDER * len(lines)) or count > len(lines) // 2:
         return 0
-    beyond = high[count : count + 3]
+    beyond = high[count : count + EDGE]
     return count if float(beyond.max() - high[:count].max()) >= STEP else 0
 
 
@@ -202,8 +208,8 @@ def _even_and_bright_end(lines: Tensor) -> tuple[Tensor, Tensor]:
     return (high <= DARK) & (high - low <= EVEN), high
 
 
-def _prefix(holds: Tensor) -> int:
-    """Return how many of ``(n,)`` are true from the first one on."""
+def _count_leading(holds: Tensor) -> int:
+    """Return how many of ``(n,)`` are true before the first that is false."""
     return int(holds.int().cumprod(0).sum())
 
 
@@ -272,4 +278,4 @@ def _dark_lines(strip: Tensor, axis: int) -> int:
     if not strip.shape[axis]:
         return 0
     bright = (strip.amax(0) > DARK).float().mean(2 - axis)
-    return _prefix(bright <= 1 - BRIGHTEST)
+    return _count_leading(bright <= 1 - BRIGHTEST)

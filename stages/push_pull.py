@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+LEAST_WEIGHT = 1e-6
+"""Least weight that is divided by. Where nothing is known, the quotient is not used."""
+
 
 def push_pull(values: Tensor, known: Tensor) -> Tensor:
     """Fill unknown values smoothly from the known ones around them (push-pull).
@@ -18,12 +21,13 @@ def push_pull(values: Tensor, known: Tensor) -> Tensor:
     if bool(known.all()):
         return values
     weight = known.to(values).expand(len(values), -1, -1, -1)
-    if min(values.shape[-2:]) == 1 and max(values.shape[-2:]) == 1 or not bool(known.any()):
+    is_one_pixel = max(values.shape[-2:]) == 1
+    if is_one_pixel or not bool(known.any()):
         return values * weight
     size = (values.shape[-2], values.shape[-1])
     total = functional.avg_pool2d(values * weight, 2, ceil_mode=True, count_include_pad=False)
-    mass = functional.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
-    coarse = push_pull(total / mass.clamp_min(1e-6), mass > 0)
+    known_part = functional.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
+    coarse = push_pull(total / known_part.clamp_min(LEAST_WEIGHT), known_part > 0)
     return torch.where(
         known,
         values,

@@ -40,6 +40,7 @@ from stages.errors import UnlayerError, UsageError
 from stages.media.sniff import printable
 
 RECORD = "batch.json"
+"""The file in the batch's folder that lists what became of each clip."""
 
 THREADS_PER_CLIP = 2
 """Processor cores for each clip where ``--jobs`` does not say how many clips run at once."""
@@ -66,7 +67,7 @@ def batch(settings: Settings) -> int:
 
     Raises UnlayerError before any clip begins where the batch cannot run.
     """
-    check_settings(settings)
+    check_batch_settings(settings)
     folder, out = settings.inputs[0], runs_folder(settings)
     if settings.store:
         store_at(settings.store).check()
@@ -140,7 +141,7 @@ def write_index_page(out: Path, work: Batch, settings: Settings) -> None:
         print(f"unlayer: warning: the index page could not be made ({error})", file=sys.stderr)
 
 
-def check_settings(settings: Settings) -> None:
+def check_batch_settings(settings: Settings) -> None:
     """Raise UsageError for settings that cannot work, before any clip begins."""
     folders = settings.inputs
     if len(folders) != 1 or not folders[0].is_dir():

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.batch.skipped import Skipped
 from pipeline.run.opening import folder_word, short_name
 from pipeline.runtime.remote_store import Store, store_at
-from pipeline.runtime.run_record import MANIFEST, WORK, identity_of, names_of, read_json
+from pipeline.runtime.run_record import MANIFEST, RECORD, WORK, identity_of, names_of, read_json
 from pipeline.settings import Settings
 from stages import safe_files
 from stages.errors import UnlayerError
@@ -107,7 +107,7 @@ def find_clips(
         files_below(folder, out.resolve(), on_unreadable, flat=settings.flat, skipped=skipped)
     )
     paths = [path for path in found if _is_clip(path, settings.pattern)]
-    # A pattern says itself what is left out.
+    # With a pattern, the user has said what is left out.
     if settings.pattern == "*":
         paths = paths or _photographs(found)
         for path in sorted(set(found) - set(paths)):
@@ -272,7 +272,7 @@ def _is_run_folder(folder: Path) -> bool:
     manifest = read_json(folder / MANIFEST)
     if manifest is not None and identity_of(manifest) is not None:
         return True
-    return (folder / WORK / "run.json").exists()
+    return (folder / WORK / RECORD).exists()
 
 
 class Arrivals:

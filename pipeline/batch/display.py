@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.batch.clips import BatchClip
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import print_event
 from stages.media.sniff import printable
 
@@ -155,9 +156,7 @@ class TableDisplay(QuietDisplay):
 
     def warn(self, text: str) -> None:
         """Print one line above the table, or below it once the table is closed."""
-        self.live.console.print(
-            f"unlayer: warning: {text}", markup=False, highlight=False, soft_wrap=True
-        )
+        print_line(f"unlayer: warning: {text}", self.live.console)
 
     def close(self, clips: Sequence[BatchClip]) -> None:
         """Show the last state and the summary below it."""

@@ -26,7 +26,7 @@ from pipeline.run.restart import DAMAGED, RESTARTED, with_restart
 from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import RunFolder, claim
-from pipeline.runtime.run_record import MANIFEST, identity_in_record, read_json
+from pipeline.runtime.run_record import MANIFEST, RECORD, identity_in_record, read_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job
@@ -146,7 +146,7 @@ def _job(settings: Settings, folder: RunFolder) -> Job:
 
     Raises UnlayerError where the run is not prepared or its input was replaced.
     """
-    record = read_json(folder.work / "run.json")
+    record = read_json(folder.work / RECORD)
     if record is None:
         raise UnlayerError(f"{folder.path}: is not prepared for a run in parts; start it again")
     folder.check_work()

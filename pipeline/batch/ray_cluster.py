@@ -31,6 +31,12 @@ RETRIES = 3
 CONNECT_SECONDS = 10
 """Seconds to wait for an answer from the cluster's address."""
 
+TASKS_PER_SLOT = 2
+"""Tasks that are given to the cluster for each one that it can do at once, so that none waits."""
+
+WAIT_SECONDS = 1.0
+"""Seconds to wait for a task to end before the display is refreshed."""
+
 
 @dataclass
 class _ClipProgress:
@@ -106,11 +112,11 @@ class RayCluster:
         waiting = deque(clip for clip in clips if clip.status == "waiting")
         # Enough clips to keep every machine busy, without a task for each clip of a large archive.
         cpus = self.ray.cluster_resources().get("CPU", 1)
-        max_running = max(2, 2 * int(cpus / self.cpus))
+        max_running = max(2, TASKS_PER_SLOT * int(cpus / self.cpus))
         while waiting or self._running:
             while waiting and len(self._running) < max_running:
                 self._begin(waiting.popleft(), display, on_ended)
-            done, _ = self.ray.wait(list(self._running), num_returns=1, timeout=1.0)
+            done, _ = self.ray.wait(list(self._running), num_returns=1, timeout=WAIT_SECONDS)
             for reference in done:
                 progress, stage = self._running.pop(reference)
                 before = progress.clip.status

@@ -32,6 +32,7 @@ from pipeline.bench.rows import (
     sorted_rows,
 )
 from pipeline.run.opening import pick_device
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import print_event
 from pipeline.settings import Settings
 from pipeline.tasks import DEFAULT_TASK
@@ -159,7 +160,7 @@ class _BenchDisplay:
         console = Console()
         console.print(_table(rows))
         for line in growth_lines(rows):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_line(line, console)
 
 
 def _table(rows: Sequence[BenchRow]) -> Table:

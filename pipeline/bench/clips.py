@@ -45,6 +45,18 @@ SHAPES = 40
 ELLIPSE_RIM = 4
 """Pixels beyond the axes of an ellipse within which all of it is drawn."""
 
+BASE_COLOR_RANGE = 0.15
+"""Largest difference of a texture's colour from middle grey, in each channel."""
+
+SMALLEST_AXIS, AXIS_RANGE = 0.01, 0.05
+"""Half-axes of an ellipse, as parts of the width: the least, and how much longer they may be."""
+
+ELLIPSE_OPACITY = 0.6
+"""Opacity of the ellipses."""
+
+DISC_PATH = (0.3, 0.2)
+"""Half-axes of the disc's way around the middle, as parts of the width and of the height."""
+
 OCTAVES = (4, 8, 16, 32, 64, 128, 256)
 """Cells of noise across the width, from coarse to fine."""
 
@@ -69,9 +81,8 @@ def width_of(height: int) -> int:
 def texture(seed: int, height: int, width: int) -> Picture:
     """Return coloured noise with :data:`SHAPES` ellipses of one colour each, ``(H, W, 3)``."""
     rng = np.random.default_rng(seed)
-    picture = np.full((height, width, 3), 0.5, np.float32) + rng.uniform(-0.15, 0.15, 3).astype(
-        np.float32
-    )
+    base = rng.uniform(-BASE_COLOR_RANGE, BASE_COLOR_RANGE, 3).astype(np.float32)
+    picture = np.full((height, width, 3), 0.5, np.float32) + base
     strength = COARSEST_STRENGTH
     for cells in OCTAVES:
         noise = rng.uniform(-1, 1, (cells * 9 // 16 + 1, cells, 3)).astype(np.float32)
@@ -81,14 +92,17 @@ def texture(seed: int, height: int, width: int) -> Picture:
     shape = np.zeros((height, width), np.float32)
     for x, y, wide, high, turn, *color in rng.uniform(0, 1, (SHAPES, 8)):
         center = int(x * width), int(y * height)
-        axes = int((0.01 + 0.05 * wide) * width), int((0.01 + 0.05 * high) * width)
+        axes = (
+            int((SMALLEST_AXIS + AXIS_RANGE * wide) * width),
+            int((SMALLEST_AXIS + AXIS_RANGE * high) * width),
+        )
         cv2.ellipse(shape, center, axes, 180 * turn, 0, 360, 1.0, -1, cv2.LINE_AA)
         # Only the square around it: an ellipse is small, and nothing else changes.
         reach = max(axes) + ELLIPSE_RIM
         rows = slice(max(0, center[1] - reach), center[1] + reach)
         columns = slice(max(0, center[0] - reach), center[0] + reach)
         place, drawn = picture[rows, columns], shape[rows, columns]
-        place += 0.6 * drawn[..., None] * (np.array(color, np.float32) - place)
+        place += ELLIPSE_OPACITY * drawn[..., None] * (np.array(color, np.float32) - place)
         drawn[:] = 0
     return picture.clip(0, 1)
 
@@ -147,8 +161,8 @@ class Scene:
         """Return a picture of the disc's size, moved to the disc's place in frame ``index``."""
         side = picture.shape[0]
         turn = 2 * np.pi * index / PERIOD + 2 * self.seed
-        x = (0.5 + 0.3 * np.cos(turn)) * self.width - side / 2
-        y = (0.5 + 0.2 * np.sin(turn)) * self.height - side / 2
+        x = (0.5 + DISC_PATH[0] * np.cos(turn)) * self.width - side / 2
+        y = (0.5 + DISC_PATH[1] * np.sin(turn)) * self.height - side / 2
         move = np.array([[1, 0, x], [0, 1, y]])
         size = (self.width, self.height)
         return np.asarray(cv2.warpAffine(picture, move, size, flags=cv2.INTER_LINEAR), np.float32)

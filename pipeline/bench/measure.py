@@ -28,6 +28,9 @@ from stages.optim.threads import side_by_side, workers
 POLL_SECONDS = 0.1
 """Seconds between two looks at a run."""
 
+MOST_DECIBELS = 60.0
+"""PSNR that counts for a nearly perfect layer, so that it does not outweigh all others."""
+
 
 def clip_of(task: str) -> BenchClip:
     """Return the clip that ``task`` is measured on. Raises UsageError where it has none."""
@@ -163,9 +166,9 @@ class _LayerReader:
 
 
 def psnr(picture: Picture, truth: Picture) -> float:
-    """Return the PSNR of a picture ``(H, W, 3)`` in dB, at most 60."""
+    """Return the PSNR of a picture ``(H, W, 3)`` in dB, at most :data:`MOST_DECIBELS`."""
     error = float(((picture.clip(0, 1) - truth) ** 2).mean())
-    return psnr_of(error, 60.0)
+    return psnr_of(error, MOST_DECIBELS)
 
 
 def child_cpu_seconds() -> float:

@@ -17,6 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.cli.versions import versions
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.memory import format_bytes
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
@@ -193,9 +194,6 @@ def show(results: list[CheckResult]) -> None:
     """Print the results as a table, and what to do."""
     console = Console()
 
-    def line(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     marks = {"ok": ("ok", "green"), "absent": ("-", "dim"), "bad": ("bad", "bold red")}
     table = Table("", "what", "", Column("found", overflow="fold"))
     group = ""
@@ -205,11 +203,13 @@ def show(results: list[CheckResult]) -> None:
         mark = Text(*marks[result.state])
         table.add_row(Text(heading, "yellow"), result.name, mark, Text(result.found))
     console.print(table)
-    line(", ".join(f"{name} {number}" for name, number in versions().items()))
+    print_line(", ".join(f"{name} {number}" for name, number in versions().items()))
     bad = [result for result in results if result.state == "bad"]
     for result in bad:
-        line(f"{result.name}: {result.found}; {result.todo}")
-    line("fix these first, then run doctor again" if bad else "everything that runs need works")
+        print_line(f"{result.name}: {result.found}; {result.todo}")
+    print_line(
+        "fix these first, then run doctor again" if bad else "everything that runs need works"
+    )
 
 
 def _version(distribution: str) -> str:

@@ -23,10 +23,10 @@ from pipeline.cli.parser import command, refuse_address, settings_from
 from pipeline.cli.verbs import EXAMPLE, VERBS
 from pipeline.near_words import did_you_mean
 from pipeline.option_fields import flag
-from pipeline.option_hints import with_options
+from pipeline.option_hints import OUT_OF_MEMORY, with_options
 from pipeline.program import SCRIPT, program
 from pipeline.runtime.signals import Stopping, status_of, stopping
-from pipeline.settings import Settings, options
+from pipeline.settings import AUTO_TASK, Settings, options
 from stages.errors import UnlayerError, UsageError
 
 COMPLETING = f"_{SCRIPT.upper()}_COMPLETE"
@@ -39,11 +39,6 @@ DRY_RUN = {
 }
 """The functions that do ``--dry-run`` of a verb, as ``module:name`` in :mod:`pipeline`."""
 
-AUTO = "auto"
-"""The task of a run that does what the diagnoses find.
-
-It repeats :data:`pipeline.tasks.AUTO`, whose import takes long.
-"""
 LEADING = ("--quiet", "--json", "--no-progress", "--debug")
 """Switches that may stand before the verb."""
 
@@ -99,12 +94,13 @@ def dispatch(words: Sequence[str]) -> int:
 def _with_defaults_of_inputs(verb: str, settings: Settings) -> tuple[str, Settings]:
     """Return the verb and the settings, with what ``run`` does where it is not told otherwise.
 
-    Without a task it takes :data:`AUTO`. A folder of single pictures becomes a batch.
+    Without a task it takes :data:`pipeline.settings.AUTO_TASK`. A folder of single pictures becomes
+    a batch.
     """
     if verb != "run" or not settings.inputs:
         return verb, settings
     if not settings.task:
-        settings = replace(settings, task=AUTO)
+        settings = replace(settings, task=AUTO_TASK)
     return _one_by_one(settings) if settings.inputs[0].is_dir() else (verb, settings)
 
 
@@ -171,10 +167,7 @@ def say(text: object) -> None:
 def explain(error: Exception) -> str:
     """Return one line that says what an error of a library or the system means for the user."""
     if isinstance(error, MemoryError):
-        return (
-            "out of memory; close other programs, choose --preset fast, "
-            "or take a part with --start and --end"
-        )
+        return OUT_OF_MEMORY
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}; check the disk and the folder's permissions"

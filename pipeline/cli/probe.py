@@ -15,6 +15,7 @@ from pipeline.diagnosis.diagnose import as_json, diagnoser_for, no_diagnoses
 from pipeline.run.input_notes import properties_of
 from pipeline.run.inputs import input_warnings
 from pipeline.run.opening import open_checked
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import Stages, reporter
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
@@ -152,10 +153,9 @@ def show(facts: Mapping[str, Any]) -> None:
     if entries := facts.get("diagnoses"):
         console.print(_diagnoses(entries))
     for warning in facts["warnings"]:
-        console.print(f"note: {warning}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"note: {warning}", console)
     for name in facts.get("timelines", ()):
-        text = f"written to {printable(Path(name))}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_line(f"written to {printable(Path(name))}", console)
 
 
 def _diagnoses(entries: Sequence[Mapping[str, Any]]) -> Table:

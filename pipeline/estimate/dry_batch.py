@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.batch.batch import (
-    check_settings,
+    check_batch_settings,
     jobs_at_once,
     no_clip_error,
     skipped_sentences,
@@ -26,6 +26,7 @@ from pipeline.estimate.dry_chain import estimate_chain
 from pipeline.estimate.dry_run import estimate_run, planned_run
 from pipeline.option_hints import with_options
 from pipeline.run.chain_plan import is_chain
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.settings import Settings
 from stages.errors import UnlayerError
@@ -34,8 +35,8 @@ from stages.media.sniff import printable
 MEASURE_SECONDS = 60.0
 """Seconds after which no further clip is measured; the others are estimated by their file sizes."""
 
-IN_SECONDS = 100
-"""Durations below this are printed in seconds, others in minutes."""
+MINUTES_FROM = 100
+"""Seconds from which a duration is printed in minutes."""
 
 
 def dry_batch(settings: Settings) -> int:
@@ -43,7 +44,7 @@ def dry_batch(settings: Settings) -> int:
 
     Raises UnlayerError where the batch would before any clip begins.
     """
-    check_settings(settings)
+    check_batch_settings(settings)
     unreadable: list[OSError] = []
     skipped = Skipped()
     folder = settings.inputs[0]
@@ -161,10 +162,10 @@ def print_estimate(facts: dict[str, Any]) -> None:
         )
     console.print(table)
     for note in facts["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"note: {note}", console)
     count = sum(clip["does"] for clip in clips)
     duration = f"{facts['seconds'] / 60:.0f} minutes"
-    if facts["seconds"] < IN_SECONDS:
+    if facts["seconds"] < MINUTES_FROM:
         duration = f"{facts['seconds']:.0f} s"
     by_size = ""
     if count > facts["measured"]:

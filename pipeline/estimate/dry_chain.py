@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
 from pipeline.diagnosis.choose import NOTHING_FOUND, choose_tasks
 from pipeline.estimate import dry_run as one_task
 from pipeline.run.chain_plan import (
@@ -19,6 +17,7 @@ from pipeline.run.chain_plan import (
     unused_options,
 )
 from pipeline.run.opening import default_folder, open_checked, refuse_input_as_folder
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import Stages
 from pipeline.settings import Settings
 from pipeline.tasks import AUTO, find_task, task_names
@@ -86,20 +85,15 @@ def estimate_chain(settings: Settings, stages: Stages) -> dict[str, Any]:
 
 def print_chain(facts: dict[str, Any]) -> None:
     """Print the estimate for people: why each task is done, and what each would cost."""
-    console = Console()
-
-    def line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
     for text in facts["why"]:
-        line(text)
+        print_line(text)
     for number, step in enumerate(facts["steps"], 1):
         if len(facts["steps"]) > 1:
-            line(f"\nstep {number} of {len(facts['steps'])}:")
+            print_line(f"\nstep {number} of {len(facts['steps'])}:")
         one_task.print_estimate(step)
     if len(facts["steps"]) > 1:
-        line(f"\nin all about {facts['seconds']['total']:.0f} s")
+        print_line(f"\nin all about {facts['seconds']['total']:.0f} s")
     for text in (*facts["warnings"], *facts["notes"]):
-        line(f"note: {text}")
+        print_line(f"note: {text}")
     if not facts["steps"]:
-        line("nothing was written")
+        print_line("nothing was written")

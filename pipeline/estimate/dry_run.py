@@ -25,11 +25,13 @@ from pipeline.run.opening import (
     pick_device,
     refuse_input_as_folder,
 )
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.earlier_run import EarlierRun, with_earlier_hints
 from pipeline.runtime.folder_decision import Action
 from pipeline.runtime.memory import format_bytes
 from pipeline.runtime.progress import Stages, reporter
 from pipeline.runtime.run_folder import RunFolder
+from pipeline.runtime.run_record import KEPT
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
 from pipeline.task import Budget, DryRun, Estimate, Job, Task
@@ -98,7 +100,7 @@ def estimate_run(settings: Settings, stages: Stages) -> dict[str, Any]:
             work=work,
             stages=stages,
             budget=Budget(settings.max_seconds),
-            checkpoints=Checkpoints(work / "keep", "dry run"),
+            checkpoints=Checkpoints(work / KEPT, "dry run"),
         )
         facts = (
             _frame_wise_facts(job, task)
@@ -252,34 +254,31 @@ def print_estimate(facts: dict[str, Any]) -> None:
     """Print the estimate for people."""
     console = Console()
 
-    def line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
     inputs = ", ".join(printable(Path(path)) for path in facts["input"])
-    line(
+    print_line(
         f"{facts['task']} of {inputs}: {facts['width']}x{facts['height']}, "
         f"{facts['frames']} frames, on {facts['device']}"
     )
-    line(f"into {printable(Path(facts['out']))} ({facts['folder']})")
+    print_line(f"into {printable(Path(facts['out']))} ({facts['folder']})")
     if transitions := facts.get("transitions"):
         console.print(_transition_table(transitions))
     elif "transitions" in facts:
-        line("no transition was found: the clip would be written as it is")
+        print_line("no transition was found: the clip would be written as it is")
     table = Table("layer", "role", "file")
     for layer in facts["layers"]:
         table.add_row(layer["name"], layer["role"], layer["path"] or "")
     console.print(table)
     size = facts["width"], facts["height"]
     for sentence in dict.fromkeys(plan_sentence(plan, *size) for plan in facts["plans"]):
-        line(f"plan: {sentence}")
-    line(_seconds_line(facts["seconds"]))
+        print_line(f"plan: {sentence}")
+    print_line(_seconds_line(facts["seconds"]))
     free = f", {format_bytes(facts['free_memory'])} are free" if facts["free_memory"] else ""
-    line(f"about {format_bytes(facts['memory'])} of memory at most{free}")
+    print_line(f"about {format_bytes(facts['memory'])} of memory at most{free}")
     for warning in facts["warnings"]:
-        line(f"warning: {warning}")
+        print_line(f"warning: {warning}")
     for note in facts["notes"]:
-        line(f"note: {note}")
-    line("nothing was written")
+        print_line(f"note: {note}")
+    print_line("nothing was written")
 
 
 def plan_sentence(plan: Mapping[str, Any], width: int, height: int) -> str:

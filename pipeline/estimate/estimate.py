@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.estimate.sample_run import SampleRun, run_sample
-from pipeline.framewise.recipe import LEAST_WINDOW, Recipe
+from pipeline.framewise.recipe import Recipe, bounded_lengths
 from pipeline.framewise.things import most_things, thing_name
 from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.memory import BASE_BYTES, planned_bytes
@@ -184,9 +184,9 @@ def _window_and_overlap(
     """Return the frames of a window and of an overlap, as the run will have them."""
     if job.clip.info.is_picture:
         return frame_count, 0
-    in_memory = max(LEAST_WINDOW, int(planned_bytes(job.settings) / frame_bytes))
-    window = max(LEAST_WINDOW, min(recipe.window if recipe else Recipe.window, in_memory))
-    return window, min(recipe.overlap if recipe else Recipe.overlap, window // 3)
+    in_memory = int(planned_bytes(job.settings) / frame_bytes)
+    lengths = recipe or Recipe
+    return bounded_lengths(lengths.window, lengths.overlap, in_memory)
 
 
 def _growth(samples: Sequence[SampleRun]) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.hint_arguments import HintArgument
 from pipeline.runtime.progress import SilentReporter, Stages
+from pipeline.runtime.run_record import KEPT
 from pipeline.runtime.scratch import save_frames
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job, Result, Task
@@ -141,7 +142,7 @@ def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float
     progress = SampleProgress(until)
     stages = Stages(progress)
     sample = SampleRun(size[0] * size[1])
-    checkpoints = Checkpoints(folder / "keep", "measured")
+    checkpoints = Checkpoints(folder / KEPT, "measured")
     small = Job(
         clip=clip,
         settings=settings,

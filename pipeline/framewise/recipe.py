@@ -117,8 +117,16 @@ class Recipe:
 
         max_frames: how many frames fit into memory. An overlap is at most a third of a window.
         """
-        window = max(LEAST_WINDOW, min(self.window, max_frames))
-        return window, min(self.overlap, window // 3)
+        return bounded_lengths(self.window, self.overlap, max_frames)
+
+
+def bounded_lengths(window: int, overlap: int, max_frames: int) -> tuple[int, int]:
+    """Return the length of a window and of an overlap in the memory there is, in frames.
+
+    window, overlap: the wanted lengths. max_frames, and the overlap: as of :meth:`Recipe.lengths`.
+    """
+    bounded = max(LEAST_WINDOW, min(window, max_frames))
+    return bounded, min(overlap, bounded // 3)
 
 
 def validated(result: object, recipe: Recipe, window: Tensor) -> Separation:

@@ -234,7 +234,7 @@ class _LayeredRun:
             hint_frames=overview.sample_frames,
             checkpoints=checkpoints,
         )
-        context = self.border.context(context)
+        context = self.border.cropped_context(context)
         sample = self.border.cropped(overview.sample)
         overview.sample = torch.empty(0)
 
@@ -263,7 +263,7 @@ class _LayeredRun:
         """
         recipe, stages, device = self.recipe, self.job.stages, self.job.device
         checkpoints = self._window_checkpoints(window)
-        context, pixels = self.border.context(context), self.border.cropped(window.pixels)
+        context, pixels = self.border.cropped_context(context), self.border.cropped(window.pixels)
 
         def attempt(halvings: int, checkpoints: Checkpoints) -> Separation:
             own = replace(context, reduced=halvings, checkpoints=checkpoints, trace=Trace())
@@ -279,7 +279,7 @@ class _LayeredRun:
         if halvings:
             stages.warn(halved_warning(window.first, window.last, device, halvings))
         self.statistics.add(separated, len(window), halvings)
-        return self.border.separation(separated, recipe.in_bars(), window.pixels)
+        return self.border.separation_with_border(separated, recipe.in_bars(), window.pixels)
 
     def _window_checkpoints(self, window: Frames) -> Checkpoints:
         """Return where the results of one window are kept."""

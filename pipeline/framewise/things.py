@@ -16,6 +16,13 @@ LEAST_SEEN = 1e-4
 """The part of a frame that a thing must cover to count as found in it."""
 
 
+COVERED = 0.5
+"""Value of a thing's matte, 0 to 1, above which it covers a pixel."""
+
+NAMED_PAIRS = 2
+"""Pairs of things that a warning names; the others are counted."""
+
+
 def most_things(settings: Settings) -> int:
     """Return how many things the user asks for; 0 for as many as are found."""
     return 0 if isinstance(settings.layers, str) else settings.layers
@@ -52,7 +59,7 @@ class FoundThings:
 
         matte: of the thing, ``(T, 1, H, W)`` in [0, 1]. first: the number of its first frame.
         """
-        covers = (matte > 0.5).float().mean((1, 2, 3)) > LEAST_SEEN
+        covers = (matte > COVERED).float().mean((1, 2, 3)) > LEAST_SEEN
         places = covers.nonzero().flatten().tolist()
         self._seen.setdefault(number, set()).update(first + place for place in places)
 
@@ -110,8 +117,10 @@ class FoundThings:
                 )
         guessed = [each for each in self._evidence_of_all() if not each.is_seen]
         if guessed:
-            names = " and ".join(_pair_names(each, ranks, role) for each in guessed[:2])
-            more = f" and {len(guessed) - 2} more pairs" if len(guessed) > 2 else ""
+            named = guessed[:NAMED_PAIRS]
+            names = " and ".join(_pair_names(each, ranks, role) for each in named)
+            others = len(guessed) - len(named)
+            more = f" and {others} more pairs" if others else ""
             found.append(
                 f"it was not seen which one hides the other of {names}{more}: their order is a "
                 "guess from which one stands lower in the picture"

@@ -1,7 +1,14 @@
 """Write ``report.html``: a run on one page, with all files that it needs in the run's folder.
 
 :func:`attach` makes it as a part of a run, :func:`report` again for a finished one.
-:mod:`pipeline.report.index` makes the page of a batch.
+:mod:`pipeline.report.index` makes the page of a batch. The way of a run's page:
+
+1. ``facts`` reads and checks the manifest. ``earlier`` finds the input in the report before, if the
+   input itself is gone.
+2. ``contents`` assembles the files: the players (``tracks``), with previews by ``media`` and
+   stills by ``pictures``.
+3. ``page`` fills the template, whose values are those of ``page_data``. ``shots``, ``words``,
+   ``plots`` and ``page_plots`` make its tables, sentences and curves.
 """
 
 from __future__ import annotations
@@ -20,16 +27,17 @@ from pipeline.report.contents import PREVIEW_SECONDS, ReportContents, assemble
 from pipeline.report.earlier import earlier_input
 from pipeline.report.facts import RunFacts, read_facts
 from pipeline.run.manifest import checksums
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import Stages, Step, reporter
 from pipeline.runtime.run_folder import RunFolder, claim
 from pipeline.runtime.run_record import (
     MANIFEST,
     REPORT,
     files_of,
-    flat_name,
     identity_of,
     read_json,
     report_name,
+    steps_of,
     write_json,
 )
 from pipeline.settings import Settings
@@ -141,8 +149,7 @@ def report(settings: Settings) -> int:
 
 def _say_written(console: Console, page: Path) -> None:
     """Print that a page was written."""
-    text = f"written to {printable(page)}"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    print_line(f"written to {printable(page)}", console)
 
 
 def _steps_in(folder: Path) -> list[Path] | None:
@@ -154,8 +161,7 @@ def _steps_in(folder: Path) -> list[Path] | None:
     steps = manifest.get("steps")
     if not isinstance(steps, list) or identity_of(manifest) is None:
         return None
-    names = [step.get("path") for step in steps if isinstance(step, dict)]
-    found = [folder / name for name in names if isinstance(name, str) and flat_name(name)]
+    found = [folder / step["path"] for step in steps_of(manifest)]
     return found if len(found) == len(steps) else None
 
 

@@ -21,7 +21,7 @@ from pipeline.report.media import (
     track_or_note,
 )
 from pipeline.report.pictures import SeamFact, make_pictures
-from pipeline.report.tracks import LONGEST, FrameTimes, Track, shown_spans
+from pipeline.report.tracks import LONGEST_PREVIEW, FrameTimes, Track, shown_spans
 from pipeline.runtime.progress import Step
 from pipeline.runtime.run_record import REPORT, write_json
 from pipeline.tasks import find_task, names
@@ -154,7 +154,7 @@ def _add_curves(
         if layer.is_picture or layer.role not in ("matte", "transmission"):
             continue
         with contextlib.suppress(UnlayerError):
-            contents.curves[layer.name] = mean_curve(folder / layer.path, LONGEST, until(1))
+            contents.curves[layer.name] = mean_curve(folder / layer.path, LONGEST_PREVIEW, until(1))
 
 
 def _input_name(facts: RunFacts) -> str:

@@ -12,7 +12,7 @@ from pipeline.report.facts import read_facts
 from pipeline.report.page import page
 from pipeline.report.tracks import link
 from pipeline.report.words import counted
-from pipeline.runtime.run_record import MANIFEST, REPORT, flat_name, read_json, report_name
+from pipeline.runtime.run_record import MANIFEST, REPORT, read_json, report_name, steps_of
 from pipeline.tasks import find_task, names
 from stages import safe_files
 from stages.errors import UnlayerError
@@ -107,12 +107,11 @@ def write_chain_index(out: Path, manifest: Mapping[str, Any]) -> None:
 
     manifest: the chain's. Raises UnlayerError where the folder has a page that is not ours.
     """
-    steps = manifest.get("steps")
-    entries = [step for step in (steps if isinstance(steps, list) else []) if _is_step(step)]
+    steps = steps_of(manifest)
     record = {
         "folder": str(out),
         "task": manifest.get("task", ""),
-        "notes": [] if entries else manifest.get("warnings"),
+        "notes": [] if steps else manifest.get("warnings"),
         "clips": [
             {
                 "path": str(out / step["path"]),
@@ -120,16 +119,10 @@ def write_chain_index(out: Path, manifest: Mapping[str, Any]) -> None:
                 "status": "done",
                 "seconds": step.get("seconds"),
             }
-            for step in entries
+            for step in steps
         ],
     }
     write_index(out, record, noun="step")
-
-
-def _is_step(step: object) -> bool:
-    """Return whether an entry of a chain's manifest names a folder inside the chain's."""
-    path = step.get("path") if isinstance(step, dict) else None
-    return isinstance(path, str) and flat_name(path)
 
 
 def remove_index(out: Path) -> None:
@@ -180,9 +173,8 @@ def _pictures(folder: Path, manifest: Mapping[str, Any]) -> list[tuple[str, str]
 
     folder: the run's. The pictures of a chain are what its first step got and its last step made.
     """
-    steps = manifest.get("steps")
     by_step = []
-    for step in filter(_is_step, steps if isinstance(steps, list) else []):
+    for step in steps_of(manifest):
         place = link(step["path"])
         made = _pictures_of_step(read_json(folder / step["path"] / MANIFEST) or {})
         by_step.append([(what, f"{place}/{name}") for what, name in made])

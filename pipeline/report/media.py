@@ -14,7 +14,7 @@ import torch
 
 from pipeline.codecs import PREMULTIPLIED
 from pipeline.report.facts import LayerFact, RunFacts
-from pipeline.report.tracks import LEAST_SIDE, Span, Track, fitting, link, within
+from pipeline.report.tracks import LEAST_SIDE, Span, Track, fitting, link, spans_within
 from pipeline.runtime.run_record import REPORT
 from stages import safe_files
 from stages.errors import UnlayerError
@@ -125,7 +125,7 @@ def _sound_of(clip: Clip, spans: Sequence[Span]) -> SourceSpan | None:
     """Return the audio that goes with the frames of a clip, or None.
 
     There is none where the frames are not in one piece, or the clip ends before them.
-    spans: frames of the clip, at most :data:`pipeline.report.tracks.LONGEST`.
+    spans: frames of the clip, at most :data:`pipeline.report.tracks.LONGEST_PREVIEW`.
     """
     if len(spans) != 1 or not clip.info.audio_streams:
         return None
@@ -195,7 +195,7 @@ def layer_track(
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
     held, times = encode_preview(
         clip,
-        within(spans, layer.first, layer.last),
+        spans_within(spans, layer.first, layer.last),
         into / f"preview-{layer.slug}",
         size,
         first_number=layer.first,

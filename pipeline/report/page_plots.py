@@ -9,7 +9,7 @@ from pipeline.report.contents import ReportContents
 from pipeline.report.facts import RunFacts, TransitionFact
 from pipeline.report.page_data import CurvesData, MixData, PlotsData
 from pipeline.report.plots import Plot, frames_plot, losses_plot, read_fits
-from pipeline.run.manifest import SPACES
+from pipeline.run.manifest import SPACE_NAMES
 
 MOST_EXPECTED = 60.0
 """Top of the plot of the expected PSNR, in dB."""
@@ -50,8 +50,8 @@ def _mix(transition: TransitionFact) -> MixData:
     incoming = transition.sides[1] or transition.color or "the incoming scene"
     frames = f"frames {transition.first} to {transition.last}"
     title = f"{transition.kind.capitalize()}, {frames}"
-    if transition.space in SPACES:
-        title += f", mixed in {SPACES[transition.space]}"
+    if transition.space in SPACE_NAMES:
+        title += f", mixed in {SPACE_NAMES[transition.space]}"
     return {
         "title": title,
         "label": f"Mixing curve of the {transition.kind}, {frames}",

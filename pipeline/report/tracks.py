@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pipeline.report.facts import RunFacts
 from stages.context import confidence_name
 
-LONGEST = 3000
+LONGEST_PREVIEW = 3000
 """Frames of a preview, at most: two minutes at 25 frames a second.
 
 A longer clip is shown around its transitions, or from its beginning if it has none.
@@ -204,12 +204,12 @@ def fitting(
 
 
 def shown_spans(facts: RunFacts) -> list[Span]:
-    """Return the frames of which previews are made, at most :data:`LONGEST`."""
+    """Return the frames of which previews are made, at most :data:`LONGEST_PREVIEW`."""
     first, last = facts.first, facts.frames - 1
-    if last - first < LONGEST:
+    if last - first < LONGEST_PREVIEW:
         return [(first, last)]
     spans: list[Span] = []
-    frames_left = LONGEST
+    frames_left = LONGEST_PREVIEW
     for transition in facts.transitions:
         begin, end = max(first, transition.first - AROUND), min(last, transition.last + AROUND)
         # Frames that the span before has already are not shown, or counted, twice.
@@ -224,10 +224,10 @@ def shown_spans(facts: RunFacts) -> list[Span]:
         else:
             spans.append((begin, end))
         frames_left -= end - begin + 1
-    return spans or [(first, first + LONGEST - 1)]
+    return spans or [(first, first + LONGEST_PREVIEW - 1)]
 
 
-def within(spans: Sequence[Span], first: int, last: int) -> list[Span]:
+def spans_within(spans: Sequence[Span], first: int, last: int) -> list[Span]:
     """Return the parts of ``spans`` that lie in ``first`` to ``last``, inclusive."""
     return [
         (max(first, begin), min(last, end))

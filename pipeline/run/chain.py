@@ -25,7 +25,7 @@ from pipeline.run.chain_folders import (
 )
 from pipeline.run.chain_plan import (
     check_chain_options,
-    check_places,
+    check_frame_options,
     is_chain,
     named_folders,
     step_folder,
@@ -35,7 +35,8 @@ from pipeline.run.chain_plan import (
 from pipeline.run.input_guard import INPUT_STATES, states_of
 from pipeline.run.inputs import overrun_warning
 from pipeline.run.opening import default_folder, open_checked, pick_device, refuse_input_as_folder
-from pipeline.run.summary import show_end, show_line
+from pipeline.run.summary import show_end
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import Reporter, Stages, reporter
 from pipeline.runtime.run_folder import RunFolder, claim, refuse_link
 from pipeline.runtime.run_record import HINT, MANIFEST, Identity, read_json
@@ -57,7 +58,7 @@ def run(settings: Settings) -> int:
 
     def announce(text: str) -> None:
         if not settings.quiet and not settings.json:
-            show_line(text)
+            print_line(text)
 
     out, contents = perform(
         settings,
@@ -252,7 +253,7 @@ class _Chain:
         folder = step_folder(number, name, given.label)
         refuse_link(self.folder.path / folder)
         if given.offset or given.label:
-            check_places(self.settings, task)
+            check_frame_options(self.settings, task)
         settings = step_settings(
             self.settings,
             task,

@@ -22,6 +22,7 @@ from pipeline.runtime.run_record import (
     flat_name,
     identity_of,
     read_json,
+    steps_of,
 )
 from pipeline.settings import Settings
 from pipeline.tasks import AUTO, find_task
@@ -69,16 +70,6 @@ def clear_chain(folder: RunFolder) -> None:
     if isinstance(manifest.get("steps"), list) and identity_of(manifest) is not None:
         remove_runs(folder.path / step["path"] for step in steps_of(manifest))
         remove_index(folder.path)
-
-
-def steps_of(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the entries of a chain's steps whose folders lie inside its own."""
-    steps = manifest.get("steps")
-    return [
-        step
-        for step in (steps if isinstance(steps, list) else [])
-        if isinstance(step, dict) and isinstance(step.get("path"), str) and flat_name(step["path"])
-    ]
 
 
 def interrupted_steps(chain: Path, task: str) -> list[Path]:

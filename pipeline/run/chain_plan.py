@@ -54,7 +54,7 @@ def check_chain_options(settings: Settings) -> None:
     tasks = [find_task(name) for name in task_names(settings.task)]
     _check_each_has_user(settings, tasks)
     for task in tasks[1:] if settings.start is not None else ():
-        check_places(settings, task)
+        check_frame_options(settings, task)
     for task in tasks:
         check_options(task, step_settings(settings, task, settings.inputs, settings.out, last=True))
 
@@ -89,10 +89,11 @@ def _check_each_has_user(settings: Settings, tasks: Sequence[Task]) -> None:
             )
 
 
-def check_places(settings: Settings, task: Task) -> None:
+def check_frame_options(settings: Settings, task: Task) -> None:
     """Raise UsageError for an option of ``task`` that counts frames of the chain's input.
 
-    A step whose input begins later, or is one of several layers, would take them for its own.
+    This is for a step whose input begins later, or is one of several layers. It would take the
+    numbers for frames of its own input.
     """
     for item in options("run"):
         if (

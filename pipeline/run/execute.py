@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from pipeline import __version__
-from pipeline.option_hints import with_options
+from pipeline.option_hints import OUT_OF_MEMORY, with_options
 from pipeline.program import program
 from pipeline.run import manifest
 from pipeline.run.chain_folders import clear_chain, interrupted_steps, remove_runs
@@ -79,17 +79,19 @@ class _OpenedRun:
     identity: Identity
 
 
-def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
+def perform(settings: Settings, reporting: Reporter) -> tuple[Path, Mapping[str, object] | None]:
     """Do the run without printing anything but progress.
+
+    reporting: shows the progress; it is closed afterwards.
 
     Returns the run's folder and its manifest, which is ``None`` where the run was finished already.
     Raises UnlayerError.
     """
     with one_thread_an_operation(lambda: min(cores(), settings.threads or cores())):
-        return _perform(settings, shown)
+        return _perform(settings, reporting)
 
 
-def _perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
+def _perform(settings: Settings, reporting: Reporter) -> tuple[Path, Mapping[str, object] | None]:
     """Do as :func:`perform`; the caller has set the number of threads.
 
     Opens the input, claims the folder, and does the task unless the folder holds this run already.
@@ -99,7 +101,7 @@ def _perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, ob
     check_options(task, settings)
     settings, lost_hints = with_earlier_hints(settings)
     device = pick_device(settings.device)
-    stages = Stages(shown)
+    stages = Stages(reporting)
     for warning in (shadowed_task_warning(task.name), device_warning(settings, task, device)):
         if warning is not None:
             stages.warn(warning)
@@ -378,10 +380,7 @@ def explaining_errors(clip: Clip, folder: RunFolder, device: torch.device) -> It
         # This is how PyTorch reports that the machine's own memory ran out.
         if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):
             raise
-        raise UnlayerError(
-            f"{name}: out of memory; close other programs, choose --preset fast, "
-            "or take a part with --start and --end"
-        ) from error
+        raise UnlayerError(f"{name}: {OUT_OF_MEMORY}") from error
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

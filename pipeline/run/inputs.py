@@ -23,9 +23,9 @@ from stages.media.mux import has_encoder
 from stages.media.picture_folders import read_picture_folder
 from stages.media.sniff import printable
 
-OVERRUN = 1.25
+OVERRUN_FACTOR = 1.25
 """Factor by which a run may exceed its time budget; docs/options.md promises it."""
-START_UP = 30.0
+START_UP_SECONDS = 30.0
 """Seconds that it may take on top, for start-up and writing; promised in the same place."""
 
 
@@ -139,7 +139,7 @@ def overrun_warning(settings: Settings, seconds: float) -> str | None:
     seconds: what it took.
     """
     budget = settings.max_seconds
-    if budget is None or seconds <= OVERRUN * budget + START_UP:
+    if budget is None or seconds <= OVERRUN_FACTOR * budget + START_UP_SECONDS:
         return None
     return (
         f"the work took {seconds:.0f} s and --max-seconds allows {budget:g}: "

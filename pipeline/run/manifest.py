@@ -31,7 +31,7 @@ from stages.optim.threads import workers
 
 SCHEMA = 1
 """The version of the manifest's schema."""
-SPACES = {"gamma": "encoded values", "linear": "linear light"}
+SPACE_NAMES = {"gamma": "encoded values", "linear": "linear light"}
 """What a transition's ``space`` means, in words."""
 
 _RECORDING_TAGS = {

@@ -59,7 +59,10 @@ def open_checked(settings: Settings) -> Clip:
 def _seconds_at(
     time: Fraction | TimeCode | None, settings: Settings, *, may_be_later: bool = False
 ) -> Fraction | None:
-    """Return a time in seconds; a time code is that of a frame of the clip, or 0 where it has none.
+    """Return a time in seconds of the clip; ``None`` stays ``None``.
+
+    A time code becomes the time of the frame that the clip labels with it. Where the clip has no
+    time codes, they count from 0.
 
     may_be_later: whether a time code after the clip's last one is taken, too.
     Raises UsageError for a time code that the clip cannot have, and UnlayerError where the clip

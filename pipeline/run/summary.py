@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import print_event
 from pipeline.runtime.run_record import MANIFEST
 from pipeline.settings import Settings
@@ -33,7 +34,7 @@ def show_unchanged(settings: Settings, out: Path) -> None:
     if settings.json:
         print_event("done", out=str(out), manifest=str(out / MANIFEST), unchanged=True)
     else:
-        show_line(f"{printable(out)}: this run is finished already; --overwrite does it again")
+        print_line(f"{printable(out)}: this run is finished already; --overwrite does it again")
 
 
 def show_summary(settings: Settings, out: Path, manifest: Mapping[str, Any]) -> None:
@@ -61,12 +62,7 @@ def show_summary(settings: Settings, out: Path, manifest: Mapping[str, Any]) -> 
         table.add_row(layer["name"], layer["role"], frames, layer["path"])
     Console().print(table)
     if isinstance(account := report.get("account"), str):
-        show_line(account)
+        print_line(account)
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stages"].items())
-    show_line(f"{report['seconds']:.1f} s ({stages}) on {report['device']}")
-    show_line(f"written to {printable(out)}")
-
-
-def show_line(text: str) -> None:
-    """Print one line on standard output, as it is."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    print_line(f"{report['seconds']:.1f} s ({stages}) on {report['device']}")
+    print_line(f"written to {printable(out)}")

@@ -5,7 +5,7 @@
 - ``run_record`` reads and writes ``manifest.json`` and ``run.json``. ``sequences`` handles layers
   that are folders of pictures.
 - ``earlier_run`` reads a run that another one refines (``--refine``).
-- ``progress`` shows and times the stages of a run.
+- ``progress`` shows and times the stages of a run. ``console_lines`` prints lines for people.
 - ``memory`` and ``system_limits`` say how much memory and how many cores there are, and what to do
   without enough.
 - ``signals`` handles Ctrl-C and the like. ``child_process`` starts and stops runs in processes of

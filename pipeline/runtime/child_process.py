@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import PACKAGE
-from pipeline.runtime.signals import GRACE, PARENT
+from pipeline.runtime.signals import GRACE_SECONDS, STOP_WITH_STDIN_VARIABLE
 
 MAX_ERROR_LINES = 20
 """Last lines of the child's standard error that are kept."""
@@ -56,7 +56,7 @@ class Child:
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
             **(extra_environment or {}),
-            PARENT: "1",
+            STOP_WITH_STDIN_VARIABLE: "1",
         }
         self.process = subprocess.Popen(
             words,
@@ -129,9 +129,9 @@ class Child:
             self.process.send_signal(number)
 
     def wait(self) -> int:
-        """Wait for its end, kill it after :data:`GRACE` seconds, and return its exit status."""
+        """Wait for its end, kill it after :data:`GRACE_SECONDS`, and return its exit status."""
         try:
-            status = self.process.wait(GRACE)
+            status = self.process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()

@@ -23,6 +23,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline.runtime.console_lines import print_line
+
 Step = Callable[[float, str], None]
 """A function of the fraction done, 0 to 1, and a short note on what is being done."""
 
@@ -146,9 +148,7 @@ class BarReporter(SilentReporter):
         self.progress.update(self.bars[stage], completed=1.0, note="")
 
     def warn(self, text: str) -> None:
-        self.progress.console.print(
-            f"unlayer: warning: {text}", markup=False, highlight=False, soft_wrap=True
-        )
+        print_line(f"unlayer: warning: {text}", self.progress.console)
 
     def close(self) -> None:
         self.progress.stop()

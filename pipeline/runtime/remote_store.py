@@ -18,20 +18,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.near_words import did_you_mean
-from pipeline.runtime.run_record import MANIFEST, RECORD, WORK, files_of
+from pipeline.runtime.run_record import KEPT, MANIFEST, RECORD, WORK, WRITTEN, files_of
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
+from stages.safe_files import PART
 
-KEPT = f"{WORK}/keep"
+CHECKPOINTS = f"{WORK}/{KEPT}"
 """The folder of the checkpoints, inside the run's folder."""
-WRITTEN = "written"
-"""The folder among the checkpoints for whole layers of an unfinished run.
-
-They are not sent: they are large, and quickly written again.
-"""
-PART = ".part"
-"""The suffix of a file's name while it is being sent or fetched."""
-SUPERSEDED = {f"{KEPT}/search.safetensors": f"{KEPT}/find.safetensors"}
+SUPERSEDED = {f"{CHECKPOINTS}/search.safetensors": f"{CHECKPOINTS}/find.safetensors"}
 """Checkpoints that are useless once another one is there: progress that has become a result."""
 MAX_STORES = 64
 """Stores that a process remembers, one for each run's URL."""
@@ -125,8 +119,8 @@ class Store:
             return False
         if name in (MANIFEST, f"{WORK}/{RECORD}"):
             return True
-        if name.startswith(f"{KEPT}/"):
-            return wanted(name[len(KEPT) + 1 :])
+        if name.startswith(f"{CHECKPOINTS}/"):
+            return wanted(name[len(CHECKPOINTS) + 1 :])
         return layers and not name.startswith(".")
 
     def _fetch_file(self, name: str, folder: Path) -> None:
@@ -205,10 +199,12 @@ class Store:
         """
         if not safe_files.is_folder(folder / WORK):
             return
+        checkpoints = folder / CHECKPOINTS
+        # Whole layers are not sent: they are large, and quickly written again.
         paths = [
             path
-            for path in safe_files.files_in(folder / KEPT)
-            if not path.name.endswith(PART) and folder / KEPT / WRITTEN not in path.parents
+            for path in safe_files.files_in(checkpoints)
+            if not path.name.endswith(PART) and checkpoints / WRITTEN not in path.parents
         ]
         paths.sort(key=lambda path: (path.suffix == ".safetensors", path.stat().st_mtime_ns))
         record = folder / WORK / RECORD

@@ -21,6 +21,7 @@ from pipeline.runtime.folder_content import interrupted_content, is_replacing
 from pipeline.runtime.folder_decision import DECISIONS, Action, Content, Refusal, Request
 from pipeline.runtime.folder_lock import locked_file
 from pipeline.runtime.run_record import (
+    KEPT,
     MANIFEST,
     RECORD,
     REPORT,
@@ -63,7 +64,7 @@ class RunFolder:
     @property
     def kept(self) -> Path:
         """The folder of the checkpoints."""
-        return self.work / "keep"
+        return self.work / KEPT
 
     def tidy(self) -> None:
         """Clean up after an error.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from stages import safe_files
 
@@ -17,7 +18,11 @@ MANIFEST = "manifest.json"
 WORK = ".work"
 """The hidden folder inside the run's folder in which a run works."""
 RECORD = "run.json"
-"""The file in the work folder that says whose it is."""
+"""The file in the work folder that says which run works in it."""
+KEPT = "keep"
+"""The folder of the checkpoints, inside the work folder."""
+WRITTEN = "written"
+"""The folder among the checkpoints for whole layers of an unfinished run."""
 HINT = "hint_sha256"
 """The key of the hint's checksum in the manifest and in ``run.json``."""
 REFINED = "refined_sha256"
@@ -97,6 +102,19 @@ def files_of(record: Mapping[str, object]) -> list[str]:
     plain = [name for name in names if isinstance(name, str) and flat_name(name)]
     report = _listed(record.get("report_files"))
     return plain + [name for name in report if isinstance(name, str) and report_name(name)]
+
+
+def steps_of(manifest: Mapping[str, object]) -> list[dict[str, Any]]:
+    """Return the entries of a chain's steps whose folders lie inside its own.
+
+    The list is empty for the manifest of a run of one task.
+    """
+    steps = manifest.get("steps")
+    return [
+        step
+        for step in (steps if isinstance(steps, list) else [])
+        if isinstance(step, dict) and isinstance(step.get("path"), str) and flat_name(step["path"])
+    ]
 
 
 def flat_name(name: str) -> bool:

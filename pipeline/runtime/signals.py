@@ -24,12 +24,12 @@ STATUS = {
 """Exit statuses as shells count them: 128 plus the signal's number."""
 SIGNALS_TO_END_AT_ONCE = 3
 """How many signals it takes to end the process without any clean-up."""
-PARENT = "UNLAYER_STOPS_WITH_STDIN"
+STOP_WITH_STDIN_VARIABLE = "UNLAYER_STOPS_WITH_STDIN"
 """The environment variable that tells a process to stop when its standard input ends.
 
 The process that started it holds the other end.
 """
-GRACE = 30.0
+GRACE_SECONDS = 30.0
 """Seconds that a process may take to stop when it is asked to, before it is killed."""
 RESEND_SECONDS = 0.02
 """Seconds after which a swallowed signal is sent again."""
@@ -167,7 +167,7 @@ def guard_start() -> None:
     for number in STATUS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end_at_once)
-    if os.environ.pop(PARENT, None):
+    if os.environ.pop(STOP_WITH_STDIN_VARIABLE, None):
         stop_with_stdin()
 
 
@@ -180,7 +180,7 @@ def guard_end() -> None:
 
 
 def stop_with_stdin(
-    grace: float = GRACE, end: Callable[[int], None] = os._exit
+    grace: float = GRACE_SECONDS, end: Callable[[int], None] = os._exit
 ) -> threading.Thread:
     """Stop this process, as by SIGTERM, when its standard input ends.
 

@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from pipeline.near_words import did_you_mean
 from pipeline.option_fields import flag
-from pipeline.settings import Settings, options
+from pipeline.settings import AUTO_TASK, Settings, options
 from pipeline.task import (
     TASK_OPTIONS,
     Budget,
@@ -62,8 +62,8 @@ Parts = RunParts
 
 DEFAULT_TASK = "transition"
 """The task that ``bench`` measures unless told otherwise."""
-AUTO = "auto"
-"""The word for ``--task`` that lets the diagnoses choose the tasks."""
+AUTO = AUTO_TASK
+"""The word of ``--task`` that lets the diagnoses choose the tasks."""
 OTHER_NAMES = {
     "crossfade": "transition",
     "cut": "transition",

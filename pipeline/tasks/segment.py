@@ -17,11 +17,14 @@ from stages.segment.survey import SegmentSurvey, survey
 from stages.segment.thing_layers import layers_of_thing, thing_numbers
 from stages.segment.votes import VOTE_PIXELS
 
+LEAST_TOLD = 0.0005
+"""Part of the picture below which it is said that the foreground covers less than 0.1 %."""
+
 
 def account(figures: Mapping[str, float]) -> str:
     """Return a sentence on how much the foreground hides and where the background comes from."""
     hidden = figures["explained"] + figures["invented"]
-    if hidden < 0.0005:
+    if hidden < LEAST_TOLD:
         return (
             "The foreground covers less than 0.1 % of the picture: "
             "nearly all of the background is the input."

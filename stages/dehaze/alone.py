@@ -11,7 +11,7 @@ from torch import Tensor
 from stages.context import SeparationContext
 from stages.coupled import haze as coupled
 from stages.coupled.layers import PIXELS, STEPS, coupled_steps
-from stages.dehaze.model import spread
+from stages.dehaze.model import over_picture
 from stages.motion.flow import resize, shrunk
 from stages.optim.fit import OnStep
 from stages.published import haze as published
@@ -67,7 +67,7 @@ def published_transmission(
     settings = context.settings
     work = partial(
         published.fit_frames,
-        airlight=spread(airlight, size),
+        airlight=over_picture(airlight, size),
         seed=settings.seed,
         device=settings.device,
     )
@@ -88,7 +88,7 @@ def coupled_transmission(
     work = partial(
         coupled.fit_haze,
         small,
-        spread(airlight, size),
+        over_picture(airlight, size),
         seed=settings.seed,
         device=settings.device,
     )

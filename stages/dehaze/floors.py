@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.dehaze.model import local_max, local_mean, spread
+from stages.dehaze.model import LEAST_DIVISOR, local_max, local_mean, over_picture
 from stages.optim.statistics import weighted_quantile
 
 WINDOW_RADIUS = 0.022  # in parts of the longer side
@@ -49,11 +49,12 @@ class Floors:
 def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
     """Measure the floors of working pictures ``(T, 3, h, w)`` in [0, 1].
 
-    airlight: ``(1, 3, 1, 1)`` or a field, see :func:`stages.dehaze.model.spread`.
+    airlight: ``(1, 3, 1, 1)`` or a field, see :func:`stages.dehaze.model.over_picture`.
     """
     size = (frames.shape[-2], frames.shape[-1])
     radius = max(1, round(WINDOW_RADIUS * max(size)))
-    bounds = (1 - frames / spread(airlight, size).clamp_min(1e-3)).clamp(*BOUND_RANGE)
+    everywhere = over_picture(airlight, size).clamp_min(LEAST_DIVISOR)
+    bounds = (1 - frames / everywhere).clamp(*BOUND_RANGE)
     bound = bounds.amax(1).flatten()
     black = 1 - float(bound.kthvalue(max(1, round((1 - BLACK_PART) * len(bound)))).values)
     # A single dark pixel may be noise.

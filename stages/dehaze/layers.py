@@ -30,31 +30,36 @@ from stages.dehaze.alone import (
 from stages.dehaze.evidence import evidence
 from stages.dehaze.field import find_field
 from stages.dehaze.floors import find_floors
-from stages.dehaze.model import guided, least_transmission, rounded, spread
+from stages.dehaze.model import guided, least_transmission, over_picture, rounded
 from stages.dehaze.veil import MotionTies, envelope, find_ties, transmission_of
 from stages.dehaze.veil_color import veil_color
+from stages.diagnosis import spread
 from stages.mixing.haze import Haze
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.budget import BEFORE_FULL_SIZE
 from stages.optim.timing import clocked
 from stages.published.fit import shortened_notes
-from stages.published.haze import EDGES as PUBLISHED_EDGES
+from stages.published.haze import EDGE_VARIANCE as PUBLISHED_EDGE_VARIANCE
+from stages.published.haze import LEAST_TRANSMISSION as PUBLISHED_LEAST_TRANSMISSION
 from stages.published.haze import RADIUS as PUBLISHED_RADIUS
-from stages.published.haze import THIN
 
 TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0, "coupled": 0}
 """Turns of the envelope's fit by preset; after ten it has settled to a tenth of a decibel."""
-FEWEST = 6
+FEWEST_TURNS = 6
 """Fewest turns of that fit, however small the time budget."""
-WORK = 320 * 240
+WORK_PIXELS = 320 * 240
 """Pixels of the working pictures."""
-SURVEYED = 8
+SURVEYED_FRAMES = 8
 """Frames of the sample in which the airlight is estimated."""
 RADIUS = 8
 """The guided filter's radius, in working pixels."""
-EDGES = 1e-3
+EDGE_VARIANCE = 1e-3
 """Variance of edges that the guided filter ignores."""
+STEP_SLACK = 1e-3
+"""Part of a step of 8 bits up to which a transmission is rounded down, not up."""
+LEAST_SECONDS = 1e-6
+"""Least seconds of a turn that are divided by."""
 BLACK = 0.03
 """How far the darkest things usually are from black, in log t."""
 GRAY_BLACK = 0.1
@@ -74,7 +79,7 @@ class DehazeSurvey:
     """What holds for the whole clip.
 
     airlight: one colour ``(1, 3, 1, 1)`` or a field on a few nodes ``(1, 3, h, w)``, see
-    :func:`stages.dehaze.model.spread`; ``None`` for unrelated pictures. black: see
+    :func:`stages.dehaze.model.over_picture`; ``None`` for unrelated pictures. black: see
     :func:`stages.dehaze.veil.transmission_of`. sure: how much of the haze is believed, 0 to 1, from
     :func:`stages.dehaze.evidence.evidence`. steps: of the published first pass, which finds the
     airlight for the preset ``paper``.
@@ -104,8 +109,7 @@ def _surveyed(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
         middle = len(sample) // 2
         airlight, steps = published_airlight(sample[middle : middle + 1], context)
         return DehazeSurvey(airlight, steps=steps)
-    chosen = torch.linspace(0, len(sample) - 1, min(SURVEYED, len(sample))).round().long()
-    small = shrunk(sample[chosen], context.working_pixels(WORK))
+    small = shrunk(spread(sample, SURVEYED_FRAMES), context.working_pixels(WORK_PIXELS))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
     floors = find_floors(small, airlight)
@@ -133,19 +137,19 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
     all frames, ``(1, 3, H, W)``.
     """
     if facts.airlight is None:
-        return _each(frames, context)
+        return _separated_one_by_one(frames, context)
     seconds: dict[str, float] = defaultdict(float)
     is_forced = facts.sure == 0 and context.should_separate(facts.sure, 0.0)
     taken = power(1.0 if is_forced else facts.sure, context.strength)
     if taken == 0:
         return _untouched(frames, facts.airlight, found=facts.sure > 0)
     size = (frames.shape[-2], frames.shape[-1])
-    airlight = spread(facts.airlight, size)
+    airlight = over_picture(facts.airlight, size)
     figures: dict[str, float] = {}
     with clocked(seconds, "transmission"):
-        small, veil, turns = _transmission(frames, facts, context, figures)
+        working, turns = _working_transmission(frames, facts, context, figures)
     with clocked(seconds, "finish"):
-        transmission, clear = _finished(frames, small, veil, airlight, taken, context)
+        transmission, clear = _finished(frames, working, airlight, taken, context)
     layers = {
         "clear": clear,
         "transmission": transmission,
@@ -171,16 +175,15 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
 
 def _finished(
     frames: Tensor,
-    small: Tensor,
-    veil: Tensor,
+    working: _WorkingTransmission,
     airlight: Tensor,
     taken: float,
     context: SeparationContext,
 ) -> tuple[Tensor, Tensor]:
     """Return transmission ``(T, 1, H, W)`` and clear layer ``(T, 3, H, W)`` at full size.
 
-    frames: at full size. small, veil: frames and transmission at the working size. airlight: as
-    :func:`stages.dehaze.model.spread` returns it. taken: from :func:`power`.
+    frames: at full size. airlight: as :func:`stages.dehaze.model.over_picture` returns it. taken:
+    from :func:`power`.
     """
     published = context.settings.preset == "paper"
     transmission, clear = torch.empty_like(frames[:, :1]), torch.empty_like(frames)
@@ -188,27 +191,37 @@ def _finished(
     for index in range(len(frames)):
         context.progress(0.5 + 0.5 * index / len(frames), "full size")
         one = slice(index, index + 1)
-        fine = _at_full_size(small[one], veil[one], frames[one], published=published)
+        fine = _at_full_size(
+            working.frames[one], working.transmission[one], frames[one], published=published
+        )
         transmission[one], clear[one] = settled(frames[one], fine**taken, airlight)
     return transmission, clear
 
 
-def _at_full_size(small: Tensor, veil: Tensor, frame: Tensor, *, published: bool) -> Tensor:
+def _at_full_size(small: Tensor, transmission: Tensor, frame: Tensor, *, published: bool) -> Tensor:
     """Return a frame's transmission ``(1, 1, H, W)``, drawn onto its edges by a guided filter.
 
-    small, veil: the frame at the working size, and its transmission. frame: at full size.
-    published: whether the networks of the preset ``paper`` found the transmission.
+    small, transmission: the frame at the working size, and its transmission there. frame: at full
+    size. published: whether the networks of the preset ``paper`` found the transmission.
     """
     if not published:
-        return guided(small, veil, frame, RADIUS, EDGES).clamp(0, 1)
-    fine = guided(small, veil, frame, PUBLISHED_RADIUS, PUBLISHED_EDGES).clamp(0, 1)
-    return fine.clamp_min(THIN)
+        return guided(small, transmission, frame, RADIUS, EDGE_VARIANCE).clamp(0, 1)
+    fine = guided(small, transmission, frame, PUBLISHED_RADIUS, PUBLISHED_EDGE_VARIANCE)
+    return fine.clamp(0, 1).clamp_min(PUBLISHED_LEAST_TRANSMISSION)
 
 
-def _transmission(
+@dataclass(frozen=True)
+class _WorkingTransmission:
+    """Frames at the working size ``(T, 3, h, w)``, and their transmission ``(T, 1, h, w)``."""
+
+    frames: Tensor
+    transmission: Tensor
+
+
+def _working_transmission(
     frames: Tensor, facts: DehazeSurvey, context: SeparationContext, figures: dict[str, float]
-) -> tuple[Tensor, Tensor, int]:
-    """Return the frames at the working size, their transmission ``(T, 1, h, w)``, and the turns.
+) -> tuple[_WorkingTransmission, int]:
+    """Return the transmission of ``frames`` ``(T, 3, H, W)`` at the working size, and the turns.
 
     figures: takes the steps of networks, where they find the transmission.
     """
@@ -217,13 +230,14 @@ def _transmission(
         drawn = published_transmission(frames, facts.airlight, context)
         figures["fit_steps"] = float(facts.steps + drawn.steps)
         figures["whole_fit_steps"] = 2.0 * drawn.whole
-        return drawn.guide, drawn.transmission, 0
+        return _WorkingTransmission(drawn.guide, drawn.transmission), 0
     if context.settings.preset == "coupled":
         drawn = coupled_transmission(frames, facts.airlight, context)
         figures["fit_steps"] = float(drawn.steps)
-        return drawn.guide, drawn.transmission, 0
-    small = shrunk(frames, context.working_pixels(WORK))
-    return small, *_fitted(small, facts, context)
+        return _WorkingTransmission(drawn.guide, drawn.transmission), 0
+    small = shrunk(frames, context.working_pixels(WORK_PIXELS))
+    transmission, turns = _fitted(small, facts, context)
+    return _WorkingTransmission(small, transmission), turns
 
 
 def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
@@ -235,7 +249,7 @@ def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
     layers = {
         "clear": frames,
         "transmission": torch.ones_like(frames[:, :1]),
-        "airlight": spread(airlight, size).expand(1, 3, *size).contiguous(),
+        "airlight": over_picture(airlight, size).expand(1, 3, *size).contiguous(),
     }
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
@@ -272,8 +286,9 @@ def _turns_within(budget: float, small: Tensor, airlight: Tensor, ties: MotionTi
     """
     began = time.monotonic()
     envelope(small, airlight, ties, turns=1)
-    fitting = int(BEFORE_FULL_SIZE * budget / (time.monotonic() - began + 1e-6))
-    return min(TURNS["best"], max(FEWEST, fitting))
+    seconds_a_turn = time.monotonic() - began + LEAST_SECONDS
+    fitting = int(BEFORE_FULL_SIZE * budget / seconds_a_turn)
+    return min(TURNS["best"], max(FEWEST_TURNS, fitting))
 
 
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: DehazeSurvey) -> dict[str, Tensor]:
@@ -294,11 +309,11 @@ def settled(frames: Tensor, transmission: Tensor, airlight: Tensor) -> tuple[Ten
     rounded up to 8 bits: half a step below the least would put the darkest pixels out of range.
     """
     raised = torch.maximum(transmission, least_transmission(frames, airlight)).clamp(max=1)
-    held = ((raised * 255 - 1e-3).ceil() / 255).clamp(0, 1)
+    held = ((raised * 255 - STEP_SLACK).ceil() / 255).clamp(0, 1)
     return held, Haze(held).reconcile(frames, airlight, frames)[1]
 
 
-def _each(frames: Tensor, context: SeparationContext) -> Separation:
+def _separated_one_by_one(frames: Tensor, context: SeparationContext) -> Separation:
     """Separate unrelated pictures ``(T, 3, H, W)`` one by one."""
     budget = context.settings.max_seconds
     part_budget = None if budget is None else budget / len(frames)

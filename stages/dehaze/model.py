@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LEAST = 0.05
+LEAST_TRANSMISSION = 0.05
 """Least transmission. Below it nothing of the scene is left: the rounding to 8 bits alone would be
 amplified 20 times."""
+LEAST_DIVISOR = 1e-3
+"""Least airlight, and least distance of it from white, that is divided by."""
 
 
 def fraction_between(value: float, none: float, full: float) -> float:
@@ -24,10 +26,10 @@ def fraction_between(value: float, none: float, full: float) -> float:
     return min(1.0, max(0.0, (value - none) / (full - none)))
 
 
-def spread(airlight: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolate a field ``(1, 3, h, w)`` to ``(1, 3, H, W)``.
+def over_picture(airlight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return an airlight at every pixel: a field ``(1, 3, h, w)`` interpolated to ``(1, 3, H, W)``.
 
-    One colour, ``(1, 3, 1, 1)``, is returned as it is.
+    One colour, ``(1, 3, 1, 1)``, is returned as it is. size: (H, W).
     """
     if airlight.shape[-2:] == (1, 1):
         return airlight
@@ -41,7 +43,7 @@ def dark_bound(frames: Tensor, airlight: Tensor) -> Tensor:
     ``max_c (1 - I_c / A_c)``, ``(T, 1, H, W)``. It equals ``t`` where a channel is black, which the
     dark channel prior assumes of every patch (He et al., CVPR 2009, eq. 11).
     """
-    return (1 - frames / airlight.clamp_min(1e-3)).amax(1, keepdim=True).clamp(0, 1)
+    return (1 - frames / airlight.clamp_min(LEAST_DIVISOR)).amax(1, keepdim=True).clamp(0, 1)
 
 
 def least_transmission(frames: Tensor, airlight: Tensor) -> Tensor:
@@ -49,9 +51,9 @@ def least_transmission(frames: Tensor, airlight: Tensor) -> Tensor:
 
     The larger of :func:`dark_bound` and ``max_c (I_c - A_c) / (1 - A_c)``.
     """
-    above = (frames - airlight) / (1 - airlight).clamp_min(1e-3)
+    above = (frames - airlight) / (1 - airlight).clamp_min(LEAST_DIVISOR)
     bright = above.amax(1, keepdim=True)
-    return torch.maximum(dark_bound(frames, airlight), bright).clamp(LEAST, 1)
+    return torch.maximum(dark_bound(frames, airlight), bright).clamp(LEAST_TRANSMISSION, 1)
 
 
 def rounded(picture: Tensor) -> Tensor:

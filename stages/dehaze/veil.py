@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.dehaze.model import dark_bound, spread
+from stages.dehaze.model import dark_bound, over_picture
 from stages.motion.flow import consistency, flows, lookup, resize, resize_flow, sample
+from stages.optim.conjugate_gradients import conjugate_gradients
 from stages.optim.fit import OnStep
 from stages.optim.losses import gradients
 
@@ -49,6 +50,10 @@ MOTION_STIFFNESS = 10.0
 """Weight of the surface's differences along the motion, relative to one bound."""
 FIRST_WIDENING = 10.0
 """Factor of :data:`REACH` in the first turn."""
+START_QUANTILE = 0.9
+"""Quantile of the log bounds at which the surface starts."""
+FLOW_TOLERANCE = 2.0
+"""There-and-back error of a flow, in pixels, at which its trust has fallen to 1/e."""
 ITERATIONS = 30
 """Conjugate gradient iterations per turn."""
 SOLVED = 1e-12
@@ -81,7 +86,7 @@ def find_ties(frames: Tensor) -> MotionTies | None:
     found = flows(frames, pairs + [(u, t) for t, u in pairs])
     forward = torch.stack([found[t, u] for t, u in pairs])
     backward = torch.stack([found[u, t] for t, u in pairs])
-    trust = consistency(forward, backward, 2.0)
+    trust = consistency(forward, backward, FLOW_TOLERANCE)
     return MotionTies(resize_flow(forward, size), resize(trust, size))
 
 
@@ -117,7 +122,7 @@ def envelope(
     smoothness = _SmoothnessCost(stiffness, ties)
     if start is None:
         # Start above, so that bounds far below the surface do not draw it from the first turn on.
-        x = y.flatten(1).quantile(0.9, 1).view(-1, 1, 1, 1).expand_as(y).clone()
+        x = y.flatten(1).quantile(START_QUANTILE, 1).view(-1, 1, 1, 1).expand_as(y).clone()
     else:
         x = start.double()
     for turn in range(turns):
@@ -128,7 +133,7 @@ def envelope(
         near = PULL / (1 + (above / reach).square())
         weight = torch.where(above < 0, torch.ones_like(above), near)
         before = x
-        x = _solve(weight, weight * y + pull_by_followed, smoothness, x, ITERATIONS)
+        x = _solve(weight, weight * y + pull_by_followed, smoothness, x)
         if on_step is not None:
             on_step((turn + 1) / turns, {"moved": float((x - before).square().mean().sqrt())})
     return x
@@ -137,7 +142,7 @@ def envelope(
 def _log_bounds(frames: Tensor, airlight: Tensor) -> Tensor:
     """Return y of :func:`envelope`: the log bound of the darkest pixel around each grid point."""
     full = (frames.shape[-2], frames.shape[-1])
-    bound = dark_bound(frames, spread(airlight, full))
+    bound = dark_bound(frames, over_picture(airlight, full))
     bound = F.pad(bound, (GRID // 2 + 1, GRID // 2) * 2, mode="replicate")
     highest = resize(F.max_pool2d(bound, GRID + 2, 1), grid_size(full))
     return highest.clamp(LEAST_BOUND, 1).log().double()
@@ -154,7 +159,7 @@ def _stiffness(frames: Tensor, airlight: Tensor) -> tuple[list[Tensor], list[Ten
         STIFFNESS * (torch.exp(-d.abs().mean(1, keepdim=True) / EDGE) + LEAST_STIFFNESS)
         for d in gradients(small)
     ]
-    distance = (small - spread(airlight, size)).square().mean(1, keepdim=True).sqrt()
+    distance = (small - over_picture(airlight, size)).square().mean(1, keepdim=True).sqrt()
     distance = distance.clamp_min(LEAST_DISTANCE).log()
     followed = [
         FOLLOWED_PART * d * torch.exp(-((d / SEAM_CHANGE) ** 2)) for d in gradients(distance)
@@ -217,25 +222,10 @@ class _SmoothnessCost:
         return _add_transposed(slope, [self.stiffness[0] * across, self.stiffness[1] * down])
 
 
-def _solve(
-    weight: Tensor, target: Tensor, smoothness: _SmoothnessCost, x: Tensor, iterations: int
-) -> Tensor:
+def _solve(weight: Tensor, target: Tensor, smoothness: _SmoothnessCost, x: Tensor) -> Tensor:
     """Solve ``weight x + smoothness'(x) / 2 = target`` by conjugate gradients, from ``x`` on."""
 
     def product(vector: Tensor) -> Tensor:
         return weight * vector + smoothness.half_slope(vector)
 
-    residual = target - product(x)
-    direction = residual
-    squared = (residual * residual).sum()
-    for _ in range(iterations):
-        if float(squared) < SOLVED * residual.numel():
-            break
-        image = product(direction)
-        step = squared / (direction * image).sum()
-        x = x + step * direction
-        residual = residual - step * image
-        before = squared
-        squared = (residual * residual).sum()
-        direction = residual + (squared / before) * direction
-    return x
+    return conjugate_gradients(product, target, x, iterations=ITERATIONS, tolerance=SOLVED)

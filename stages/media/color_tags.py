@@ -54,7 +54,8 @@ MASTERING_BYTES = 24
 CHROMATICITY_STEPS, LUMINANCE_STEPS = 50_000, 10_000
 """The steps in which that payload counts: of a chromaticity from 0 to 1, and of one cd/m2."""
 _NOMINAL_PEAK = 1000.0  # cd/m2: HLG's nominal peak (BT.2100) and a usual mastering display
-_PQ_PEAK = 10_000  # cd/m2: the most that PQ can encode (SMPTE ST 2084)
+PQ_PEAK = 10_000
+"""The most light in cd/m2 that PQ can encode (SMPTE ST 2084)."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class ColorTags:
             brightest = int.from_bytes(self.mastering[16:20], "big") // LUMINANCE_STEPS
         if not brightest:
             return _NOMINAL_PEAK
-        return float(min(_PQ_PEAK, max(HDR_WHITE, brightest)))
+        return float(min(PQ_PEAK, max(HDR_WHITE, brightest)))
 
 
 def mastering_values(data: bytes) -> dict[str, list[float] | float]:

@@ -111,7 +111,12 @@ def first_frame(
     ) as frames:
         for frame in frames:
             return frame
-    raise UnlayerError(
+    raise no_frame_error(path)
+
+
+def no_frame_error(path: Path) -> UnlayerError:
+    """Return the error that says that no frame of a file's video can be decoded."""
+    return UnlayerError(
         f"{printable(path)}: no frame of its video can be decoded; "
         "it is damaged or of an unknown kind"
     )

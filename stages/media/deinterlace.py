@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import av
 import av.filter
@@ -20,6 +19,7 @@ from stages.media.clip import ScanType
 from stages.media.convert import converted
 from stages.media.fields import Luma, ScanEvidence, classify_frame, collect_evidence
 from stages.media.frame_pixels import Orientation
+from stages.media.planes import plane_codes
 from stages.media.stored_frame import NumberedFrame
 
 _FLAGGED = {2: "tff", 3: "bff", 4: "tff", 5: "bff"}
@@ -70,11 +70,8 @@ def _luma(frame: VideoFrame) -> Luma:
     """Return a frame's luma as ``(H, W)`` int16 codes from 0 to 255."""
     bits = max(component.bits for component in frame.format.components)
     if frame.format.is_planar and not frame.format.is_rgb and bits <= 16:
-        plane = frame.planes[0]
-        kind: Any = np.uint8 if bits == 8 else "<u2"
-        lines: Any = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
-        lines = lines[:, : plane.width]
-        luma: Luma = (lines if bits == 8 else lines >> (bits - 8)).astype(np.int16)
+        codes = plane_codes(frame.planes[0], np.uint8 if bits == 8 else "<u2")
+        luma: Luma = (codes if bits == 8 else codes >> (bits - 8)).astype(np.int16)
         return luma
     return converted(frame, "gray").to_ndarray().astype(np.int16)
 

@@ -18,7 +18,7 @@ from stages.errors import UnlayerError
 from stages.media import frame_pixels, sniff
 from stages.media.clip import ClipInfo, ScanType
 from stages.media.color_tags import UNSPECIFIED, ColorTags
-from stages.media.decode import MEDIA_ERRORS, open_media, video_frames
+from stages.media.decode import MEDIA_ERRORS, no_frame_error, open_media, video_frames
 from stages.media.deinterlace import can_deinterlace, examine, scan_type
 from stages.media.exif import read_dpi, read_exif
 from stages.media.fields import EXAMINED_FRAMES, ScanEvidence
@@ -56,10 +56,7 @@ def describe(
     ) as frames:
         frame = next(frames, None)
         if frame is None:
-            raise UnlayerError(
-                f"{printable(path)}: no frame of its video can be decoded; "
-                "it is damaged or of an unknown kind"
-            )
+            raise no_frame_error(path)
         scan = _scan(container, stream, frame, frames, path, interlaced)
     return _info(container, stream, frame, path, scan, facts), frame
 

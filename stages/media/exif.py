@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from stages.media.picture_metadata import (
     EXIF_MARKER,
+    EXIF_PREFIX,
     JFIF_MARKER,
     JPEG_START,
     PNG_SIGNATURE,
@@ -37,8 +38,6 @@ _MAX_ENTRIES = 512
 """Most entries of a directory that are read."""
 _MAX_DPI = 60_000.0
 """Most pixels per inch that are believed; a microscope's picture has up to 50,000."""
-_PREFIX = b"Exif\0\0"
-"""What the block begins with in a JPEG, and in some WebP."""
 _ORIENTATION = 0x0112
 _UPRIGHT = 1
 _SIDEWAYS = range(5, 9)
@@ -133,12 +132,13 @@ def _block_in(file: BinaryIO, head: bytes) -> bytes | None:
                 return file.read(size)
     elif head.startswith(JPEG_START):
         for marker, size in jpeg_segments(file):
-            if marker == EXIF_MARKER and size > len(_PREFIX) and file.read(len(_PREFIX)) == _PREFIX:
-                return file.read(size - len(_PREFIX))
+            prefix = len(EXIF_PREFIX)
+            if marker == EXIF_MARKER and size > prefix and file.read(prefix) == EXIF_PREFIX:
+                return file.read(size - prefix)
     elif is_webp(head):
         for kind, size in webp_chunks(file):
             if kind == b"EXIF" and size <= MAX_EXIF:
-                return file.read(size).removeprefix(_PREFIX)
+                return file.read(size).removeprefix(EXIF_PREFIX)
     return None
 
 

@@ -6,8 +6,15 @@ import struct
 from collections.abc import Iterable
 
 from stages.media.exif import DESCRIPTIVE, ExifEntry, directories, parts_of, resolution_entries
+from stages.media.picture_metadata import (
+    EXIF_MARKER,
+    EXIF_PREFIX,
+    PROFILE_MARKER,
+    PROFILE_NAME,
+    TIFF_ENTRY,
+    TIFF_PROFILE,
+)
 
-_TIFF_PROFILE = 34675  # the tag "InterColorProfile"
 _UNDEFINED = 7  # TIFF's type of bytes without a meaning
 _LONG = 4  # TIFF's type of 32-bit numbers
 _JFIF_UNIT = 13  # the place of the unit of the density in a JPEG that begins with JFIF
@@ -35,9 +42,10 @@ def tiff_with_labels(
     (place,) = struct.unpack_from("<I", tiff, 4)
     (count,) = struct.unpack_from("<H", tiff, place)
     entries = {}
-    for at in range(place + 2, place + 2 + 12 * count, 12):
+    first = place + 2
+    for at in range(first, first + TIFF_ENTRY * count, TIFF_ENTRY):
         (tag,) = struct.unpack_from("<H", tiff, at)
-        entries[tag] = tiff[at : at + 12]
+        entries[tag] = tiff[at : at + TIFF_ENTRY]
     data = tiff + bytes(len(tiff) % 2)
     for tag, entry in _additional(icc, exif, dpi).items():
         value = entry.data.ljust(4, b"\0")
@@ -66,7 +74,7 @@ def _additional(
     if dpi is not None:
         found |= resolution_entries(dpi)
     if icc is not None:
-        found[_TIFF_PROFILE] = ExifEntry(_UNDEFINED, len(icc), icc)
+        found[TIFF_PROFILE] = ExifEntry(_UNDEFINED, len(icc), icc)
     return found
 
 
@@ -88,11 +96,12 @@ def jpeg_with_labels(
         struct.pack_into(">BHH", first, _JFIF_UNIT, _PER_INCH, across, down)
     segments = b""
     if exif is not None:
-        segments += _segment(0xE1, b"Exif\0\0" + exif)
+        segments += _segment(EXIF_MARKER, EXIF_PREFIX + exif)
     if icc is not None:
         parts = [icc[at : at + _PROFILE_PART] for at in range(0, len(icc), _PROFILE_PART)]
         for number, part in enumerate(parts, 1):
-            segments += _segment(0xE2, b"ICC_PROFILE\0" + bytes([number, len(parts)]) + part)
+            counts = bytes([number, len(parts)])
+            segments += _segment(PROFILE_MARKER, PROFILE_NAME + counts + part)
     return bytes(first) + segments + jpeg[end:]
 
 

@@ -26,7 +26,9 @@ TIFF_ENTRY = 12
 """Bytes of an entry in a TIFF's directory: tag, type, count, and the value or its place."""
 EXIF_MARKER, JFIF_MARKER = 0xE1, 0xE0
 """JPEG's markers APP1 and APP0."""
-_PROFILE_MARKER, _PROFILE_NAME = 0xE2, b"ICC_PROFILE\0"
+EXIF_PREFIX = b"Exif\0\0"
+"""What an EXIF block begins with in a JPEG, and in some WebP."""
+PROFILE_MARKER, PROFILE_NAME = 0xE2, b"ICC_PROFILE\0"
 """The marker APP2 and the name of a segment with a part of a profile. The part's number and the
 number of parts follow, with a byte for each."""
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
@@ -42,7 +44,8 @@ CHUNK_HEAD = 8  # bytes of a chunk's length and kind, in a PNG and in a WebP
 CHUNK_CHECKSUM = 4  # bytes after the content of a PNG's chunk
 _RIFF_HEAD = 12  # bytes of a WebP's first chunk before the chunks inside it
 _MAX_PAGES = 1000  # of a TIFF, that are counted
-_TIFF_PROFILE = 34675  # the tag "InterColorProfile"
+TIFF_PROFILE = 34675
+"""TIFF's tag of an ICC profile (InterColorProfile)."""
 
 
 def read_icc_profile(path: Path) -> bytes | None:
@@ -145,11 +148,11 @@ def _jpeg_profile(file: BinaryIO) -> bytes | None:
     parts: dict[int, bytes] = {}
     count = 0
     for marker, size in jpeg_segments(file):
-        if marker == _PROFILE_MARKER and size >= len(_PROFILE_NAME) + 2:
+        if marker == PROFILE_MARKER and size >= len(PROFILE_NAME) + 2:
             data = file.read(size)
-            if data.startswith(_PROFILE_NAME):
-                content = len(_PROFILE_NAME) + 2
-                number, count = data[len(_PROFILE_NAME) : content]
+            if data.startswith(PROFILE_NAME):
+                content = len(PROFILE_NAME) + 2
+                number, count = data[len(PROFILE_NAME) : content]
                 parts.setdefault(number, data[content:])
     if (
         not count
@@ -213,7 +216,7 @@ def _tiff_profile(file: BinaryIO, order: str) -> bytes | None:
     entries = file.read(TIFF_ENTRY * min(count, _MAX_ITEMS))
     for place in range(0, len(entries) - TIFF_ENTRY + 1, TIFF_ENTRY):
         tag, _, size, offset = struct.unpack_from(order + "HHII", entries, place)
-        if tag == _TIFF_PROFILE and size <= MAX_PROFILE:
+        if tag == TIFF_PROFILE and size <= MAX_PROFILE:
             file.seek(offset)
             return file.read(size)
     return None

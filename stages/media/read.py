@@ -28,6 +28,7 @@ from stages.media.decode import (
     first_frame,
     frames_from,
     next_time,
+    no_frame_error,
     open_media,
     video_frames,
 )
@@ -286,10 +287,7 @@ class Clip:
                 begin = seek
             end = yield from self._numbered(frames, begin, sought=seek is not None)
         if end == 0:
-            raise UnlayerError(
-                f"{printable(path)}: no frame of its video can be decoded; "
-                "it is damaged or of an unknown kind"
-            )
+            raise no_frame_error(path)
         if self._damaged:
             self.salvaged = end
 

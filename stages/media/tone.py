@@ -10,19 +10,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.media.color_tags import BT709, BT2020, HDR_WHITE, HLG, LINEAR, PQ, ColorTags
+from stages.media.color_tags import (
+    BT709,
+    BT2020,
+    HDR_WHITE,
+    HLG,
+    LINEAR,
+    PQ,
+    PQ_PEAK,
+    SRGB,
+    ColorTags,
+)
 
 WHITE = float(HDR_WHITE)
 """HDR reference white in cd/m2, which becomes SDR white (BT.2408-7, table 1)."""
 # SMPTE ST 2084 (PQ).
 _M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
 _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
-_PQ_PEAK = 10_000  # cd/m2
 # ARIB STD-B67 (HLG), BT.2100-2 table 5, and its system gamma at 1000 cd/m2.
 _A, _B, _C = 0.17883277, 0.28466892, 0.55991073
 _SYSTEM_GAMMA = 1.2
 _HLG_PEAK = 1000  # cd/m2
-_SRGB = 13  # H.273's number of that transfer
 _DISPLAY_GAMMA = 2.4  # of a reference display for SDR, BT.1886
 _LUMA = (0.2126, 0.7152, 0.0722)  # BT.709's weights of red, green and blue
 # Chromaticities x, y of red, green, blue and white, H.273 table 2.
@@ -76,7 +84,7 @@ def to_light(pixels: Tensor, tags: ColorTags) -> Tensor:
         return hlg_to_light(values, tags) / WHITE
     if tags.transfer == LINEAR:
         return values
-    if tags.transfer == _SRGB:
+    if tags.transfer == SRGB:
         # IEC 61966-2-1.
         return torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     return values**_DISPLAY_GAMMA
@@ -93,12 +101,12 @@ def pq_to_light(values: Tensor) -> Tensor:
     L = 10000 (max(V^(1/m2) - c1, 0) / (c2 - c3 V^(1/m2)))^(1/m1), SMPTE ST 2084.
     """
     root = values ** (1 / _M2)
-    return _PQ_PEAK * ((root - _C1).clamp_min(0) / (_C2 - _C3 * root)) ** (1 / _M1)
+    return PQ_PEAK * ((root - _C1).clamp_min(0) / (_C2 - _C3 * root)) ** (1 / _M1)
 
 
 def light_to_pq(light: Tensor) -> Tensor:
     """Return the PQ values, 0 to 1, of light in cd/m2: the inverse of :func:`pq_to_light`."""
-    power = (light / _PQ_PEAK).clamp(0, 1) ** _M1
+    power = (light / PQ_PEAK).clamp(0, 1) ** _M1
     return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
 
 

@@ -25,7 +25,7 @@ from stages import safe_files
 from stages.errors import DISK_FULL, UnlayerError
 from stages.media.audio import WRITE_ERRORS, audio_warning
 from stages.media.clip import ClipInfo, Frames, SourceSpan
-from stages.media.color_tags import BT709, UNSPECIFIED
+from stages.media.color_tags import BT709, SRGB, UNSPECIFIED
 from stages.media.containers.base import Encoding
 from stages.media.encoder_frames import EncoderFrames
 from stages.media.formats import LayerFormat, encoding_for, output_colors
@@ -37,7 +37,6 @@ from stages.media.stored_frame import StoredFrame
 from stages.media.timecode import advance
 from stages.media.wav import write_wavs
 
-_SRGB = 13  # H.273's number of that transfer
 # Seconds by which intervals may differ before a sequence, which keeps no times, has a warning:
 # some containers round times to milliseconds.
 _UNEVEN = Fraction(2, 1000)
@@ -282,7 +281,7 @@ class LayerWriter:
         is_usual = color.primaries in (BT709, UNSPECIFIED) and color.transfer in (
             BT709,
             UNSPECIFIED,
-            _SRGB,
+            SRGB,
         )
         is_photograph = labels.exif is not None or labels.dpi is not None
         if is_photograph and not self._encoding.container.file_type.photo_labels:

@@ -1,4 +1,4 @@
-"""Dissolves of two scenes that a filter took detail from, and how that detail is missed.
+"""Dissolves of two filtered (blurred) scenes, and how to tell that the filter was applied.
 
 A frame is ``(1 - w) F(A) + w F(B)``. The filter F depends on the progress ``w`` in [0, 1]. Frames
 and scenes are ``(C, H, W)``.
@@ -27,10 +27,11 @@ def filtered_mix(apply: Filter, scenes: tuple[Tensor, Tensor], progress: float) 
 def detail_left(
     apply: Filter, frames: Iterable[Tensor], scenes: tuple[Tensor, Tensor], mix: Sequence[float]
 ) -> float:
-    """Return what a filter takes from mixed frames, relative to a plain dissolve of the scenes.
+    """Return how much energy a filter takes from frames, relative to a dissolve of clean scenes.
 
-    It takes little where the frames were filtered before. The result is 1, as for frames that lack
-    nothing, where it takes hardly anything from the dissolve either.
+    The result is near 0 where the frames were filtered before: little is left to take. It is near 1
+    where they were not. It is also 1 where the filter takes hardly anything from the dissolve, so
+    that nothing can be told.
 
     frames: ``(C, H, W)`` each. scenes: clean frames ``(C, H, W)``. mix: the progress of each frame.
     """

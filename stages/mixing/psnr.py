@@ -10,7 +10,7 @@ MOST_DECIBELS = 99.0
 """Value for equal pictures, whose ratio is infinite."""
 
 LEAST_ERROR = 1e-10
-"""Least mean squared error of which the logarithm is taken."""
+"""Least mean squared error of which the logarithm is taken; it is that of 100 dB."""
 
 
 def psnr_of(error: float, most: float = MOST_DECIBELS) -> float:

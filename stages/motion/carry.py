@@ -7,8 +7,9 @@ mixed frames themselves, from coarse to fine, by minimising over the flows F and
     |I_t - mix(warp(A, F_t), warp(B, G_t), w_t)|  +  roughness  +  bend,
 
 where roughness is the difference of neighbouring vectors and bend the change of velocity over time.
-Only clean frames are warped, never a half-separated layer, in which a rest of the other scene would
-draw the flow to itself.
+Only clean frames are warped. A half-separated layer would still show traces of the other scene, and
+the flow would follow them.
+
 Between the levels, frames in which a scene is faint are offered the motion that goes on from
 clearer ones (:mod:`stages.motion.propose`).
 """
@@ -44,10 +45,10 @@ from stages.optim.threads import equal_parts
 Levels = Sequence[tuple[int, int]]
 """Pairs of a divisor of the picture's sides and a number of steps, the coarsest first."""
 
-GRID = 2
-"""Pixels of a level for each node of a flow, along each side."""
+PIXELS_PER_NODE = 2
+"""Pixels of a level for each node (vector) of a flow, along each side."""
 
-SMOOTH = 0.001
+ROUGHNESS_WEIGHT = 0.001
 """Weight of the difference between neighbouring vectors, per pixel of a level."""
 
 BEND_WEIGHT = 0.002
@@ -62,13 +63,13 @@ FINEST_PART = 0.6
 KNOWN_FRAMES = 3
 """Clean frames beyond the template whose motion the flows go on from."""
 
-MOMENTUM = 6
+VELOCITY_DECAY_FRAMES = 6
 """Frames after which an extrapolated velocity has fallen to 1 / e."""
 
 VELOCITY_DIVISOR = 8
 """Divisor of the sides at which an extrapolated velocity is smoothed."""
 
-RATE = 0.45
+LEARNING_RATE = 0.45
 """Adam's learning rate, in pixels of a level."""
 
 NODES_AT_ONCE = 80_000
@@ -95,17 +96,19 @@ class CarriedLayers:
     layers: Pair
 
 
-def reaching(levels: Levels, side: int) -> tuple[tuple[int, int], ...]:
-    """Return ``levels`` with coarser ones, until fast motion is within reach of the coarsest.
+def coarser_levels(levels: Levels, side: int) -> tuple[tuple[int, int], ...]:
+    """Return ``levels`` with as many coarser ones as large pictures need.
 
-    side: pixels of the pictures' shorter side. While the coarsest picture is too large, all levels
-    move to twice the divisor, and a finest one is added.
+    Fast motion is found only at a level whose picture is small. So while the coarsest picture is
+    too large, all levels move to twice the divisor, and a finest one is added.
+
+    side: pixels of the pictures' shorter side.
     """
-    reached = tuple(levels)
-    while reached and side / reached[0][0] >= COARSEST_SIDE:
-        finest = max(1, round(FINEST_PART * reached[-1][1]))
-        reached = (*((2 * scale, steps) for scale, steps in reached), (1, finest))
-    return reached
+    extended = tuple(levels)
+    while extended and side / extended[0][0] >= COARSEST_SIDE:
+        finest = max(1, round(FINEST_PART * extended[-1][1]))
+        extended = (*((2 * scale, steps) for scale, steps in extended), (1, finest))
+    return extended
 
 
 def frames_at_once(
@@ -150,7 +153,7 @@ def extrapolated(known: Tensor, count: int) -> Tensor:
     small = (-(-size[0] // VELOCITY_DIVISOR), -(-size[1] // VELOCITY_DIVISOR))
     velocity = -resize(resize(known[:1], small), size)
     steps = torch.arange(1, count + 1, dtype=known.dtype, device=known.device).view(-1, 1, 1, 1)
-    return velocity * MOMENTUM * (1 - torch.exp(-steps / MOMENTUM))
+    return velocity * VELOCITY_DECAY_FRAMES * (1 - torch.exp(-steps / VELOCITY_DECAY_FRAMES))
 
 
 def roughness(flow: Tensor) -> Tensor:
@@ -224,7 +227,7 @@ class _MotionLevel:
         self.device = device
         size = mixture.size
         small = (-(-size[0] // scale), -(-size[1] // scale))
-        self.nodes = (-(-small[0] // GRID), -(-small[1] // GRID))
+        self.nodes = (-(-small[0] // PIXELS_PER_NODE), -(-small[1] // PIXELS_PER_NODE))
         self.per_pixel = torch.tensor(
             [self.nodes[1] / small[1], self.nodes[0] / small[0]], device=device
         ).view(1, 2, 1, 1)
@@ -250,7 +253,7 @@ class _MotionLevel:
             for some in frames_at_once(count, self.nodes, self.device, LEAST_PARTS)
         ]
         descent = Descent(
-            [ParameterGroup(fields, decay_from_half(RATE))],
+            [ParameterGroup(fields, decay_from_half(LEARNING_RATE))],
             fused=True,
             name="the fit of the motion",
         )
@@ -321,18 +324,19 @@ def loss_weights(scale: int) -> dict[str, Schedule]:
     """Return the weight of each loss of the fit at ``1 / scale`` of the sides."""
     return {
         "unexplained": constant(1.0),
-        "roughness": constant(scale * SMOOTH),
+        "roughness": constant(scale * ROUGHNESS_WEIGHT),
         "bend": constant(scale * BEND_WEIGHT),
     }
 
 
-def carried_layers(mixture: Mixture, both: Pair) -> Pair:
+def carried_layers(mixture: Mixture, scene_flows: Pair) -> Pair:
     """Return the templates warped to the mixed frames along both scenes' flows.
 
-    both: flows ``(n, 2, H, W)``. Returns two layers ``(n, 3, H, W)``; a known colour as it is.
+    scene_flows: ``(n, 2, H, W)`` each. Returns two layers ``(n, 3, H, W)``; a known colour stays as
+    it is.
     """
     outgoing, incoming = (
-        carried_layer(mixture, side, flow) for side, flow in zip(SIDES, both, strict=True)
+        carried_layer(mixture, side, flow) for side, flow in zip(SIDES, scene_flows, strict=True)
     )
     return outgoing, incoming
 

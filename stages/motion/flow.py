@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from stages.optim.threads import is_worth, side_by_side
 
-Pair = tuple[int, int]
+FramePair = tuple[int, int]
 """Two frames ``(t, u)``, for the flow from t to u."""
 
 LUMA = (0.299, 0.587, 0.114)
@@ -171,7 +171,7 @@ def _dis(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.flo
     return np.ascontiguousarray(flow.transpose(2, 0, 1))
 
 
-def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
+def flows(frames: Tensor, pairs: Iterable[FramePair]) -> Mapping[FramePair, Tensor]:
     """Return the DIS flow (Kroeger et al., ECCV 2016) of each pair of frames.
 
     frames: ``(T, 3, H, W)`` in [0, 1]. pairs: ``(t, u)``, for the flow from frame t to frame u.

@@ -1,8 +1,8 @@
 """Links between the frames of a layer along its own motion, and the value that they offer a frame.
 
-A frame is linked to others at some distances in time. Each link warps its frame along the optical
-flow of the layer, and offers the result with a confidence. When offers are averaged, those far from
-the current value count less (iteratively reweighted least absolute values).
+A frame is linked to others at some distances in time. Each link warps the other frame along the
+optical flow of the layer, and offers the result with a confidence. When offers are averaged, those
+far from the current value count less (iteratively reweighted least absolute values).
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from stages.motion.flow import Pair, consistency, flows, length, resize, resize_flow, warp_rows
+from stages.motion.flow import FramePair, consistency, flows, length, resize, resize_flow, warp_rows
 from stages.optim.threads import is_worth, side_by_side
 
 DISTANCES = (1, 3, 8)
@@ -31,7 +32,7 @@ AT_ONCE_ON_GPU = 64
 the GPU or for each other."""
 
 
-FlowSource = Callable[[Tensor, list[Pair]], Mapping[Pair, Tensor]]
+FlowSource = Callable[[Tensor, list[FramePair]], Mapping[FramePair, Tensor]]
 """What computes the optical flow ``(2, H, W)`` of each pair of frames of a layer."""
 
 
@@ -56,7 +57,7 @@ class MotionLinks:
 
 @dataclass(frozen=True)
 class OfferWeights:
-    """How much each voice counts in a frame's new value.
+    """How much the current value and the links count in a frame's new value.
 
     current: weight of the current value. near: differences of values in [0, 1] well below this
     count as none; a link of confidence 1 weighs up to ``1 / near``.
@@ -113,38 +114,35 @@ def find_links(
 
 
 def _flows_and_confidences(
-    layer: Tensor, pairs: Collection[Pair], tolerance: float, flow_source: FlowSource
-) -> dict[Pair, tuple[Tensor, Tensor]]:
+    layer: Tensor, pairs: Collection[FramePair], tolerance: float, flow_source: FlowSource
+) -> dict[FramePair, tuple[Tensor, Tensor]]:
     """Return the flow and the confidence of each of ``pairs``; see :func:`find_links`."""
     # A confidence needs the flow both ways. Each is computed once, whichever of them are wanted.
     both_ways = sorted({(min(pair), max(pair)) for pair in pairs})
-    linked: dict[Pair, tuple[Tensor, Tensor]] = {}
+    linked: dict[FramePair, tuple[Tensor, Tensor]] = {}
     at_once = AT_ONCE if layer.device.type == "cpu" else AT_ONCE_ON_GPU
     for begin in range(0, len(both_ways), at_once):
         some = both_ways[begin : begin + at_once]
         found = flow_source(layer, some + [(other, frame) for frame, other in some])
         kept = [pair for pair in found if pair in pairs]
-        ways = [
-            (found[pair][None], found[pair[::-1]][None], abs(pair[1] - pair[0])) for pair in kept
-        ]
-        made = side_by_side(
-            lambda way: _link(*way, tolerance),
-            ways,
-            worth=is_worth(layer[0]),
-        )
+        made = side_by_side(partial(_link, found, tolerance), kept, worth=is_worth(layer[0]))
         linked.update(zip(kept, made, strict=True))
     return linked
 
 
 def _link(
-    forward: Tensor, backward: Tensor, distance: int, tolerance: float
+    found: Mapping[FramePair, Tensor], tolerance: float, pair: FramePair
 ) -> tuple[Tensor, Tensor]:
     """Return flow ``(1, 2, H, W)`` and confidence ``(1, 1, H, W)`` of a link, as half floats.
 
-    The confidence falls with the square root of the ``distance`` in frames.
+    The confidence falls with the square root of the distance in frames.
+
+    found: the flows ``(2, H, W)`` of the pair, both ways. tolerance: as of :func:`find_links`.
     """
+    frame, other = pair
+    forward, backward = found[frame, other][None], found[other, frame][None]
     forward = forward * (length(forward) > STILL)
-    confidence = consistency(forward, backward, tolerance) / math.sqrt(distance)
+    confidence = consistency(forward, backward, tolerance) / math.sqrt(abs(other - frame))
     return forward.half(), confidence.half()
 
 
@@ -156,13 +154,15 @@ def offered_value(
     weights: OfferWeights,
     rows: slice,
 ) -> tuple[Tensor, Tensor]:
-    """Return the value ``(3, h, W)`` that all voices give some rows of a frame, and its weight.
+    """Return the new value ``(3, h, W)`` of some rows of a frame, and its weight.
 
-    The voices are the links, the anchor and the current value. A link that offers the value v with
-    the confidence c, where the current value is x, weighs ``c / sqrt((x - v)² + near²)``.
+    It is the weighted mean of the current value, the anchor and what the links offer. A link that
+    offers the value v with the confidence c, where the current value is x, has the weight
+    ``c / sqrt((x - v)² + near²)``.
 
-    layer: ``(N, 3, H, W)``. anchor: a value ``(3, H, W)`` and its weight ``(1, H, W)``. rows: with
-        a beginning and an end. Of other frames, all rows may be read.
+    layer: ``(N, 3, H, W)``. frame: its index in the layer. links: those of the frame.
+    anchor: a value ``(3, H, W)`` and its weight ``(1, H, W)``.
+    rows: with a beginning and an end. Of other frames, all rows may be read.
     """
     current = layer[frame, :, rows]
     value, weight = (part[:, rows] for part in anchor)

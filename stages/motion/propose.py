@@ -24,7 +24,7 @@ from torch import Tensor
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture
 from stages.motion.flow import box, length, resize, resize_flow, warp, warp_by_each
-from stages.optim.penalties import ROUND
+from stages.optim.penalties import CHARBONNIER_SCALE
 from stages.optim.threads import is_worth, side_by_side
 
 LAGS = (1, 4)
@@ -56,21 +56,22 @@ VELOCITY_RADIUS = 1
 """Radius, in pixels of a level, over which a velocity is averaged."""
 
 
-def propose(mixture: Mixture, both: Pair, known: Pair, scale: int) -> Pair:
+def propose(mixture: Mixture, scene_flows: Pair, known: Pair, scale: int) -> Pair:
     """Return both scenes' flows after each pixel has chosen among proposed motions.
 
-    mixture: the window. both: flows ``(n, 2, H, W)`` from the mixed frames to the templates.
+    mixture: the window.
+    scene_flows: the flows ``(n, 2, H, W)`` of each scene, from the mixed frames to its template.
     known: the scenes' motion in clean frames, which continues in the mixed ones, see
     :func:`stages.motion.carry.known_motion`.
     scale: the choices are made at ``1 / scale`` of the sides.
 
     A scene's flows come back as they are where no proposal was better.
     """
-    level = _ProposalLevel(mixture, both, scale)
+    level = _ProposalLevel(mixture, scene_flows, scale)
     for number, side in enumerate(SIDES):
         if mixture.plain(side) is None:
             level.improve(number, known[number])
-    return level.flows(both)
+    return level.flows(scene_flows)
 
 
 def continued(latest: Tensor, earlier: Tensor, lag: int) -> Tensor:
@@ -103,14 +104,14 @@ def _after(history: Sequence[Tensor], lag: int) -> Tensor:
 class _ProposalLevel:
     """Hold the mixed frames, both templates and both flows at one size, and improve the flows."""
 
-    def __init__(self, mixture: Mixture, both: Pair, scale: int) -> None:
+    def __init__(self, mixture: Mixture, scene_flows: Pair, scale: int) -> None:
         height, width = mixture.size
         self.mixture = mixture
         self.size = (-(-height // scale), -(-width // scale))
         self.target = resize(mixture.frames[mixture.mixed], self.size)
         weight = mixture.weight[mixture.mixed]
         self.weight = resize(weight, self.size) if mixture.has_matte else weight
-        self.fields = [resize_flow(flow, self.size).clone() for flow in both]
+        self.fields = [resize_flow(flow, self.size).clone() for flow in scene_flows]
         self.changed = [False, False]
         self.templates: list[Tensor] = []
         self.layers: list[Tensor] = []
@@ -191,13 +192,13 @@ class _ProposalLevel:
         other = self.layers[1 - number][at]
         pair = (carried, other) if number == 0 else (other, carried)
         mixed = self.mixture.dissolve(self.weight[at]).mix(*pair)
-        values = ((mixed - self.target[at]).square() + ROUND**2).sqrt()
+        values = ((mixed - self.target[at]).square() + CHARBONNIER_SCALE**2).sqrt()
         return box(values.mean(1, keepdim=True), RADIUS)
 
-    def flows(self, both: Pair) -> Pair:
-        """Return the flows at full size; for a scene without a change, those of ``both``."""
+    def flows(self, scene_flows: Pair) -> Pair:
+        """Return the flows at full size; those of ``scene_flows`` for a scene without a change."""
         outgoing, incoming = (
             resize_flow(field, self.mixture.size) if changed else flow
-            for field, flow, changed in zip(self.fields, both, self.changed, strict=True)
+            for field, flow, changed in zip(self.fields, scene_flows, self.changed, strict=True)
         )
         return outgoing, incoming

@@ -1,4 +1,4 @@
-"""A fourth of a picture's pixels, spread evenly, so that a step of a flow fit costs a quarter."""
+"""A quarter of a picture's pixels, spread evenly, so that a step of a flow fit costs a quarter."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from torch import Tensor
 
 from stages.motion.flow import lookup, pair_of_numbers, sample
 
-SMALL = 128 * 72
-"""Pixels of the largest picture that is sampled whole: it is cheap, and a quarter says little."""
+MAX_WHOLE_PIXELS = 128 * 72
+"""Pixels of the largest picture that is sampled whole. It is cheap, and a quarter of it would tell
+too little."""
 
 OFFSETS = ((0, 0), (1, 1), (0, 1), (1, 0))
 """First row and column of each sampling. Samplings that follow each other lie diagonally."""
@@ -16,23 +17,23 @@ OFFSETS = ((0, 0), (1, 1), (0, 1), (1, 0))
 class InterleavedSampling:
     """Every second pixel, across and down, of pictures of one size.
 
-    There are :data:`MANY` such samplings, and together they make up the picture. A mean over one of
-    them has the expectation of the mean over the picture, at a quarter of the cost. Small pictures
-    are sampled whole.
+    There are :data:`COUNT` such samplings, and together they make up the picture. A mean over one
+    of them has the expectation of the mean over the picture, at a quarter of the cost. Small
+    pictures are sampled whole.
 
     size: height and width of the pictures. number: of the sampling, 0 to 3.
     like: a tensor with the type and device of the pictures.
     """
 
-    MANY = 4
+    COUNT = 4
 
     @classmethod
     def numbers(cls, size: tuple[int, int]) -> range:
         """Return the numbers of the samplings of a size that differ."""
-        return range(1 if size[0] * size[1] <= SMALL else cls.MANY)
+        return range(1 if size[0] * size[1] <= MAX_WHOLE_PIXELS else cls.COUNT)
 
     def __init__(self, size: tuple[int, int], number: int, like: Tensor) -> None:
-        self._stride = 1 if size[0] * size[1] <= SMALL else 2
+        self._stride = 1 if size[0] * size[1] <= MAX_WHOLE_PIXELS else 2
         down, right = OFFSETS[number] if self._stride == 2 else (0, 0)
         # In a picture one pixel high or wide, that pixel.
         self._begin = min(down, size[0] - 1), min(right, size[1] - 1)

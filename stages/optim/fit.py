@@ -47,6 +47,9 @@ WARM_PART = 0.25
 START_RATE = 1e-3
 """Part of the full learning rate that a rise begins with."""
 
+SHORTEST_RISE = 1e-9
+"""Least part of a fit that a rise takes, because the schedule divides by it."""
+
 SEED_STRIDE = 1_000_003
 """A prime that keeps the random numbers of one seed apart from those of the next."""
 
@@ -91,7 +94,7 @@ class FitPlan:
         warm = min(self.warm_up / max(1, self.steps), WARM_PART)
         if self.decay:
             return warm_and_decay(warm)
-        return ramp(START_RATE if warm else 1.0, 1.0, max(warm, 1e-9))
+        return ramp(START_RATE if warm else 1.0, 1.0, max(warm, SHORTEST_RISE))
 
 
 def shuffled(frames: int, batch: int) -> Draw:

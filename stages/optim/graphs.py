@@ -105,22 +105,23 @@ def cuda_recorder(device: torch.device) -> Recorder | None:
                     graph.capture_end()
         except RuntimeError:
             _failed.append(graph)
-            _leave(device, pool)
+            _end_recording(device, pool)
             raise
         return graph.replay, result
 
     return record
 
 
-def _leave(device: torch.device, pool: tuple[int, int]) -> None:
-    """Tell the allocator that nothing is recorded any more.
+def _end_recording(device: torch.device, pool: tuple[int, int]) -> None:
+    """Tell PyTorch's allocator that nothing is recorded any more.
 
-    Up to PyTorch 2.11 it is not told where a recording fails, and then it cannot free its cache.
+    PyTorch up to 2.11 does not tell it after a recording that failed, and an allocator that still
+    expects one cannot free its cache.
     """
     index = torch.cuda.current_device() if device.index is None else device.index
     end = getattr(torch._C, "_cuda_endAllocateToPool", None)
     if end is not None:
-        # Newer versions have told it, and say so.
+        # Newer versions of PyTorch have told it already, and raise an error here.
         with suppress(RuntimeError, TypeError):
             end(index, pool)
 

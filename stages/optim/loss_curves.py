@@ -15,10 +15,10 @@ Curve = list[list[float]]
 Curves = dict[str, dict[str, Curve]]
 """Curves by stage, then by the name of the loss."""
 
-MOST = 60
+MOST_POINTS = 60
 """Most points of a curve while it is recorded."""
 
-PLACES = 5
+PROGRESS_DECIMALS = 5
 """Decimal places that are kept of the progress."""
 
 
@@ -30,7 +30,7 @@ class Trace:
     most: points of a curve.
     """
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST_POINTS) -> None:
         self.most = most
         self._points: dict[tuple[str, str], Curve] = {}
         self._stride: dict[tuple[str, str], int] = {}
@@ -45,7 +45,7 @@ class Trace:
             key = stage, name
             points = self._points.setdefault(key, [])
             seen = self._seen.get(key, 0)
-            point = [round(progress, PLACES), float(f"{value:.5g}")]
+            point = [round(progress, PROGRESS_DECIMALS), float(f"{value:.5g}")]
             if seen % self._stride.setdefault(key, 1) == 0:
                 points.append(point)
                 if len(points) > self.most:
@@ -79,17 +79,24 @@ def joined(
 
 
 def placed(curves: Mapping[str, Mapping[str, Curve]], begin: float, end: float) -> Curves:
-    """Return the curves of a fit that is the part ``begin`` to ``end`` of a longer one."""
+    """Return a fit's curves with the progress that they have in a longer fit.
+
+    begin, end: the part of the longer fit that this one is, in [0, 1].
+    """
+
+    def moved(progress: float) -> float:
+        return round(begin + (end - begin) * progress, PROGRESS_DECIMALS)
+
     return {
         stage: {
-            name: [[round(begin + (end - begin) * at, PLACES), value] for at, value in curve]
+            name: [[moved(progress), value] for progress, value in curve]
             for name, curve in by_name.items()
         }
         for stage, by_name in curves.items()
     }
 
 
-def thinned(curves: Mapping[str, Mapping[str, Curve]], most: int = 4 * MOST) -> Curves:
+def thinned(curves: Mapping[str, Mapping[str, Curve]], most: int = 4 * MOST_POINTS) -> Curves:
     """Return the curves with at most ``most`` points each, the first and the last among them."""
 
     def thin(curve: Curve) -> Curve:

@@ -24,6 +24,9 @@ EXCLUSION_SCALES = 3
 ROOT_FLOOR = 1e-12
 """Added under the fourth root of the exclusion loss, whose slope is infinite at zero."""
 
+LEAST_HALVED_SIDE = 4
+"""Pixels of the shorter side from which a picture is halved once more for the exclusion loss."""
+
 EDGE = 0.05
 """Change of the guide, in values of [0, 1], that lets a picture jump e times as freely."""
 
@@ -53,6 +56,11 @@ def warm_and_decay(warm: float) -> Schedule:
         return max(LEAST_RATE, min(rise, fall))
 
     return factor
+
+
+def one_until(end: float) -> Schedule:
+    """Return a schedule that is 1 before progress ``end``, and 0 from there on."""
+    return lambda progress: 1.0 if progress < end else 0.0
 
 
 def decay_from_half(full: float) -> Schedule:
@@ -100,7 +108,7 @@ def exclusion(one: Tensor, other: Tensor, scales: int = EXCLUSION_SCALES) -> Ten
     """
     values = []
     for scale in range(scales):
-        if scale and min(one.shape[-2:]) >= 4:
+        if scale and min(one.shape[-2:]) >= LEAST_HALVED_SIDE:
             one, other = F.avg_pool2d(one, 2), F.avg_pool2d(other, 2)
         for d, e in zip(gradients(one), gradients(other), strict=True):
             if d.numel():
@@ -123,10 +131,13 @@ def mask_consistency(matte: Tensor) -> Tensor:
 
 
 def steady_matte(matte: Tensor, index: Tensor) -> Tensor:
-    """Return ``mean|m_(t+1) - m_t|`` over the consecutive frames of a batch: mask consistency.
+    """Return ``mean|m_(t+1) - m_t|`` over the consecutive frames of a batch.
 
-    matte: ``(B, 1, H, W)``. index: the frames' numbers, ``(B,)``, rising. It is 0 where no two
-    frames follow each other.
+    Double-DIP calls it mask consistency. Other than :func:`mask_consistency`, it takes no side: the
+    matte may grow or shrink, but not quickly.
+
+    matte: ``(B, 1, H, W)``. index: the frames' numbers, ``(B,)``, rising. The loss is 0 where no
+    two frames follow each other.
     """
     follows = (index.diff() == 1).nonzero()[:, 0]
     if not len(follows):

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROUND = 0.02
-"""Difference of values in [0, 1] below which the Charbonnier penalty is nearly quadratic."""
+CHARBONNIER_SCALE = 0.02
+"""Difference of values in [0, 1] below which the Charbonnier penalty is nearly quadratic: its ε."""
 
-SHORT = 0.1
-"""Length of a vector, in pixels, below which the total variation is nearly quadratic."""
+VARIATION_SCALE = 0.1
+"""Length of a vector, in pixels, below which the total variation is nearly quadratic: its ε."""
 
 
 class _Charbonnier(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, difference: Tensor) -> Tensor:
-        root = (difference * difference).add_(ROUND**2).sqrt_()
-        value = root.mean() - ROUND
+        root = (difference * difference).add_(CHARBONNIER_SCALE**2).sqrt_()
+        value = root.mean() - CHARBONNIER_SCALE
         ctx.save_for_backward(torch.div(difference, root, out=root))
         return value
 
@@ -38,7 +38,7 @@ class _SmoothedTotalVariation(torch.autograd.Function):
     def forward(ctx: Any, vectors: Tensor, order: int, dim: int) -> Tensor:
         change = vectors.diff(order, dim)
         x, y = change.unbind(-3)
-        root = (x * x).addcmul_(y, y).add_(SHORT**2).sqrt_()
+        root = (x * x).addcmul_(y, y).add_(VARIATION_SCALE**2).sqrt_()
         ctx.order = order
         ctx.dim = dim
         ctx.count = root.numel()
@@ -57,18 +57,24 @@ class _SmoothedTotalVariation(torch.autograd.Function):
 
 
 def charbonnier(difference: Tensor) -> Tensor:
-    """Return the Charbonnier penalty ``mean(sqrt(d² + r²)) - r`` with r = :data:`ROUND`.
+    """Return the Charbonnier penalty ``mean(sqrt(d² + ε²)) - ε``, a scalar of 0 or more.
 
-    It is a mean absolute value that is smooth at zero (Charbonnier et al., ICIP 1994).
+    It is a mean absolute value that is smooth at zero (Charbonnier et al., ICIP 1994). ε is
+    :data:`CHARBONNIER_SCALE`.
+
+    difference: d, of any shape.
     """
     value: Tensor = _Charbonnier.apply(difference)  # type: ignore[no-untyped-call]
     return value
 
 
 def smoothed_total_variation(vectors: Tensor, dim: int, order: int = 1) -> Tensor:
-    """Return the mean of ``sqrt(|d v|² + s²)`` with s = :data:`SHORT`, for differences ``d v``.
+    """Return the mean of ``sqrt(|d v|² + ε²)``, for the differences ``d v`` of vectors v.
 
-    vectors: ``(..., 2, h, w)``. dim: along which they are compared.
+    It is a total variation that is smooth at zero (Rudin et al., Physica D 1992). ε is
+    :data:`VARIATION_SCALE`.
+
+    vectors: ``(..., 2, h, w)``, in pixels. dim: the dimension along which they are compared.
     order: 1 for differences, 2 for differences of differences.
 
     Returns 0 where there are too few vectors along ``dim``.

@@ -34,8 +34,8 @@ BETAS = (0.9, 0.999)
 NO_SNAPSHOT = -1.0
 """PSNR before the first snapshot, below that of any mixture of values in [0, 1]."""
 
-CHECK = 25
-"""Steps between two looks at whether a fit may end early."""
+CHECK_STEPS = 25
+"""Steps after which it is checked again whether a fit may end early."""
 
 SHORTENED = (
     "the published fit of {frames} was shortened by {max_seconds}, so the layers are not what the "
@@ -159,12 +159,12 @@ def fit_stage(
     done = 0
     state: FitState | None = None
     while done < stage.steps:
-        part = min(CHECK if stage.ends_at < math.inf else stage.steps, stage.steps - done)
+        part = min(CHECK_STEPS if stage.ends_at < math.inf else stage.steps, stage.steps - done)
         of_stage = partial(_stage_progress, done, part, stage.steps)
         state = fit(
             module,
             _scored_terms(module, draw, best, of_stage),
-            {name: _after(of_stage, weight) for name, weight in stage.weights.items()},
+            {name: _over_part(weight, of_stage) for name, weight in stage.weights.items()},
             published_plan(part, stage.batch, stage.rate, state),
             frames=frames,
             seed=seed,
@@ -181,8 +181,11 @@ def _stage_progress(done: int, part: int, steps: int, progress: float) -> float:
     return (done + progress * part) / steps
 
 
-def _after(of_stage: Schedule, weight: Schedule) -> Schedule:
-    """Return ``weight`` as a function of the progress of a part of the stage."""
+def _over_part(weight: Schedule, of_stage: Schedule) -> Schedule:
+    """Return ``weight`` as a function of the progress of a part of the stage.
+
+    of_stage: returns the progress of the stage from that of the part.
+    """
     return lambda progress: weight(of_stage(progress))
 
 

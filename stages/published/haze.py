@@ -24,7 +24,7 @@ from models.skip import FIVE_LEVELS_3X3
 from stages.mixing.haze import Haze
 from stages.optim.descent import part_of_fit
 from stages.optim.fit import OnStep
-from stages.optim.losses import Schedule, constant, squared_reconstruction
+from stages.optim.losses import Schedule, constant, one_until, squared_reconstruction
 from stages.published.fit import BestSnapshot, DrawnStep, PublishedStage, fit_stage
 from stages.published.losses import blur_loss
 from stages.published.networks import InputJitter, PublishedNetworks, uniform_noise
@@ -32,7 +32,7 @@ from stages.published.networks import InputJitter, PublishedNetworks, uniform_no
 STEPS = 4000
 """Steps of each pass."""
 
-TIED = 1000 / STEPS
+TIED_PART = 1000 / STEPS
 """Part of the first pass in which the airlight is tied to the estimate."""
 
 DEPTH = 8
@@ -44,9 +44,14 @@ NOISE = 0.1
 JITTER = 1 / 30
 """Standard deviation of what each step adds to the inputs of J and A."""
 
-RADIUS, EDGES, THIN = 50, 1e-4, 0.1
-"""The guided filter's radius in pixels of the fitted picture, the variance of edges that it
-ignores, and the least transmission."""
+RADIUS = 50
+"""The guided filter's radius, in pixels of the fitted picture."""
+
+EDGE_VARIANCE = 1e-4
+"""Variance of edges that the guided filter ignores."""
+
+LEAST_TRANSMISSION = 0.1
+"""Least transmission of the result."""
 
 PATCH = 15
 """Side of a patch of the dark channel, in pixels (He et al., CVPR 2009)."""
@@ -55,16 +60,11 @@ BRIGHTEST = 1e-3
 """Part of the dark channel's pixels that the airlight is estimated from (the same)."""
 
 
-def tie(progress: float) -> float:
-    """Return the weight of the airlight's tie to the estimate: 1, and 0 from :data:`TIED` on."""
-    return 1.0 if progress < TIED else 0.0
-
-
 WEIGHTS: dict[str, Schedule] = {
     "reconstruction": constant(1.0),
     "rough transmission": constant(0.005),
     "rough airlight": constant(0.1),
-    "airlight": tie,
+    "airlight": one_until(TIED_PART),
 }
 """The weight of each loss. The second pass has the first two."""
 

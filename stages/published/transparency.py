@@ -19,6 +19,7 @@ from stages.optim.losses import (
     Schedule,
     constant,
     exclusion,
+    one_until,
     reconstruction,
     squared_reconstruction,
 )
@@ -41,8 +42,11 @@ from stages.published.networks import (
     still_jitter,
 )
 
-SUM_STEPS, SUM_RATE = 8000, 5e-4
-"""Steps and learning rate for one mixture."""
+SUM_STEPS = 8000
+"""Steps for one mixture."""
+
+SUM_RATE = 5e-4
+"""Adam's learning rate for one mixture."""
 
 SUM_WEIGHTS: dict[str, Schedule] = {"reconstruction": constant(1.0), "exclusion": constant(0.01)}
 """The weights of the losses for one mixture."""
@@ -50,22 +54,16 @@ SUM_WEIGHTS: dict[str, Schedule] = {"reconstruction": constant(1.0), "exclusion"
 MIXTURE_STEPS = 7000
 """Steps for several mixtures."""
 
-TIED = 1000 / MIXTURE_STEPS
+TIED_PART = 1000 / MIXTURE_STEPS
 """Part of the fit in which the weights of several mixtures are tied to one half."""
 
 ALPHA_SCALE, ALPHA_LEAST = 0.9, 0.05
 """A mixture's weight is a network's output, scaled and then raised: from 0.05 to 0.95."""
 
-
-def tie(progress: float) -> float:
-    """Return the weight of the tie to one half: 1, and 0 from :data:`TIED` on."""
-    return 1.0 if progress < TIED else 0.0
-
-
 MIXTURE_WEIGHTS: dict[str, Schedule] = {
     "reconstruction": constant(1.0),
     "exclusion": constant(0.1),
-    "half": tie,
+    "half": one_until(TIED_PART),
 }
 """The weights of the losses for several mixtures."""
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.motion.flow import Pair, box, consistency, flows, length, resize, resize_flow, warp
+from stages.motion.flow import FramePair, box, consistency, flows, length, resize, resize_flow, warp
 
 GAPS = (1, 2)
 """Distances in frames of the pairs whose flow is used.
@@ -169,13 +169,13 @@ def _flows_both_ways(frames: Tensor, gap: int) -> tuple[Tensor, Tensor]:
     return forward, backward
 
 
-def _enlarged_flows(frames: Tensor, pairs: Sequence[Pair]) -> dict[Pair, Tensor]:
+def _enlarged_flows(frames: Tensor, pairs: Sequence[FramePair]) -> dict[FramePair, Tensor]:
     """Return the flow ``(2, h, w)`` of each pair of ``frames`` ``(T, 3, h, w)``.
 
     DIS works at half the size of its input at most. On enlarged frames it resolves thin limbs.
     """
     size = (frames.shape[-2], frames.shape[-1])
-    found: dict[Pair, Tensor] = {}
+    found: dict[FramePair, Tensor] = {}
     for begin in range(0, len(frames), ENLARGED_FRAMES):
         here = [pair for pair in pairs if begin <= min(pair) < begin + ENLARGED_FRAMES]
         if here:

@@ -27,7 +27,7 @@ from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture, project
-from stages.motion.carry import CarriedLayers, carried_layers, carry, known_motion, reaching
+from stages.motion.carry import CarriedLayers, carried_layers, carry, coarser_levels, known_motion
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.loss_curves import Curves, Trace, joined
 from stages.transition.any_matte import FoundMatte, fit_any_matte
@@ -164,7 +164,7 @@ class Alternation:
     def steps(self) -> list[_Step]:
         """Return all steps, in order."""
         plan = self.plan
-        levels = reaching(plan.levels, min(self.given.size))
+        levels = coarser_levels(plan.levels, min(self.given.size))
         steps = [
             _Step(
                 "motion",

@@ -66,7 +66,7 @@ def put_with_bars(put: PutFrame, window: Window, transition: Transition, bars: B
         frame = next(whole).to(inner.frame.device)
 
         def added(layer: Tensor, beyond: Beyond = "input") -> Tensor:
-            return bars.added(layer[None], beyond, frame[None])[0]
+            return bars.with_border(layer[None], beyond, frame[None])[0]
 
         matte = None if inner.matte is None else added(inner.matte, "nearest")
         put(place, SeparatedFrame(frame, added(inner.outgoing), added(inner.incoming), matte))

@@ -15,7 +15,7 @@ from functools import partial
 from models.generator import NARROW_WIDTHS
 from stages.context import FitSettings
 from stages.mixing.mixture import Mixture, shrink
-from stages.motion.carry import carry, reaching
+from stages.motion.carry import carry, coarser_levels
 from stages.motion.flow import flows, warp
 from stages.motion.links import DISTANCES
 from stages.optim.budget import MEASURED_STAGES
@@ -221,7 +221,7 @@ class Costs:
         # up which frame that is.
         levels_of_ties = (*plan.ties, (1, SOLVE * len(plan.ties)))
         ties = TIE * MOST_TIES * self._motion(levels_of_ties, area * count)
-        levels = reaching(plan.levels, round(self.side * (area / self.area) ** 0.5))
+        levels = coarser_levels(plan.levels, round(self.side * (area / self.area) ** 0.5))
         return (
             self._motion(levels, area * count)
             + (turns * plan.turns + ties) * plan.rounds

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.find.placements import place
+from stages.find.placements import place, progress_of
 from stages.find.stills import AGREES
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.blend import blend
@@ -27,7 +27,7 @@ from stages.motion.flow import box, resize, within
 from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
-from stages.transition.placed import progress_of, refine
+from stages.transition.placed import refine
 from stages.transition.still import noise_variance, weight_between
 from stages.transition.window import Window
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture
-from stages.motion.carry import GRID, SMOOTH, frames_at_once, roughness
+from stages.motion.carry import PIXELS_PER_NODE, ROUGHNESS_WEIGHT, frames_at_once, roughness
 from stages.motion.flow import resize, resize_flow
 from stages.motion.sampling import InterleavedSampling
 from stages.optim.descent import (
@@ -43,7 +43,7 @@ def loss_weights(scale: int) -> dict[str, Schedule]:
     return {
         "unexplained": constant(1.0),
         "disagreement": constant(AGREE),
-        "roughness": constant(scale * SMOOTH),
+        "roughness": constant(scale * ROUGHNESS_WEIGHT),
     }
 
 
@@ -73,7 +73,7 @@ class _TieLevel:
         self.frames = [tie.frames.to(device) for tie in ties]
         self.device = device
         small = (-(-mixture.size[0] // scale), -(-mixture.size[1] // scale))
-        self.nodes = (-(-small[0] // GRID), -(-small[1] // GRID))
+        self.nodes = (-(-small[0] // PIXELS_PER_NODE), -(-small[1] // PIXELS_PER_NODE))
         self.per_node = torch.tensor(
             [small[1] / self.nodes[1], small[0] / self.nodes[0]], device=device
         ).view(1, 2, 1, 1)
@@ -81,7 +81,7 @@ class _TieLevel:
         target = resize(mixture.frames[mixture.mixed], small).to(device)
         weight = mixture.weight[mixture.mixed].to(device)
         self.views = []
-        for number in range(InterleavedSampling.MANY):
+        for number in range(InterleavedSampling.COUNT):
             sampling = InterleavedSampling(small, number, target)
             seen = sampling.of(resize(weight, small)) if mixture.has_matte else weight
             near = [sampling.of(bank[mixture.mixed]) for bank in self.banks]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stages.mixing.mixture import SIDES, Mixture, Side
-from stages.motion.carry import GRID, CarriedLayers
+from stages.motion.carry import PIXELS_PER_NODE, CarriedLayers
 from stages.motion.flow import flows, resize_flow, warp
 
 MOST_TIES = 6
@@ -86,7 +86,7 @@ def find_ties(mixture: Mixture, carried: CarriedLayers, side: Side) -> FrameTies
     lists = tied_frames(mixture, side)
     template = mixture.template(side)
     carried_flows = carried.flows[SIDES.index(side)]
-    half = (-(-mixture.size[0] // GRID), -(-mixture.size[1] // GRID))
+    half = (-(-mixture.size[0] // PIXELS_PER_NODE), -(-mixture.size[1] // PIXELS_PER_NODE))
     to_template = {
         mixture.first + place: resize_flow(carried_flows[place : place + 1], half)
         for place in range(len(lists))

@@ -13,15 +13,10 @@ from stages.coupled import transparency as coupled
 from stages.coupled.layers import PIXELS, coupled_steps
 from stages.motion.flow import resize, shrunk
 from stages.optim.fit import OnStep
+from stages.published import transparency as published
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
-from stages.published.transparency import (
-    MIXTURE_STEPS,
-    SUM_STEPS,
-    LayersAndWeights,
-    fit_mixtures,
-    fit_sum,
-)
+from stages.published.transparency import MIXTURE_STEPS, SUM_STEPS, LayersAndWeights
 
 Found = tuple[tuple[Tensor, Tensor], dict[str, float], tuple[Note, ...]]
 """Two layers, figures for the report, and notes."""
@@ -36,17 +31,17 @@ def separate_alone(light: Tensor, mixtures: bool, context: SeparationContext) ->
     mixtures: whether all frames mix the same two layers; then the layers are ``(1, 3, H, W)``, and
     the figures hold the weights. Other layers add up to ``light``.
     """
-    published = context.settings.preset == "paper"
-    most = FULL_PIXELS if published else PIXELS
+    is_published = context.settings.preset == "paper"
+    most = FULL_PIXELS if is_published else PIXELS
     small = shrunk(light, context.working_pixels(most))
-    fit = _published(mixtures, context) if published else _coupled(mixtures, context)
+    fit = _fit_of_preset(mixtures, context)
     # Unrelated pictures are separated one by one.
     groups = [small]
     if context.unordered and not mixtures:
         groups = list(torch.split(small, 1))
     notes: tuple[Note, ...] = ()
     figures: dict[str, float] = {}
-    if published:
+    if is_published:
         whole = (MIXTURE_STEPS if mixtures else SUM_STEPS) * len(groups)
         steps = planned_steps(lambda count: fit(groups[0], count, None), whole, context)
         notes = shortened_notes(steps, whole, len(light))
@@ -74,26 +69,19 @@ def separate_alone(light: Tensor, mixtures: bool, context: SeparationContext) ->
     return (light - reflection, reflection), figures, notes
 
 
-def _published(mixtures: bool, context: SeparationContext) -> FitPart:
-    """Return the published fit."""
+def _fit_of_preset(mixtures: bool, context: SeparationContext) -> FitPart:
+    """Return the fit of the published networks, or of coupled generators, as the preset says.
+
+    mixtures: whether it fits mixtures of the same two layers, or a sum.
+    """
     settings = context.settings
+    if settings.preset == "paper":
+        fit_layers = published.fit_mixtures if mixtures else published.fit_sum
+    else:
+        fit_layers = coupled.fit_mixtures if mixtures else coupled.fit_sum
 
     def fit(frames: Tensor, steps: int, on_step: OnStep | None) -> LayersAndWeights:
-        fitting = fit_mixtures if mixtures else fit_sum
-        return fitting(
-            frames, steps=steps, seed=settings.seed, device=settings.device, on_step=on_step
-        )
-
-    return fit
-
-
-def _coupled(mixtures: bool, context: SeparationContext) -> FitPart:
-    """Return the fit of coupled generators."""
-    settings = context.settings
-
-    def fit(frames: Tensor, steps: int, on_step: OnStep | None) -> LayersAndWeights:
-        fitting = coupled.fit_mixtures if mixtures else coupled.fit_sum
-        return fitting(
+        return fit_layers(
             frames, steps=steps, seed=settings.seed, device=settings.device, on_step=on_step
         )
 

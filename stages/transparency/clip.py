@@ -21,13 +21,19 @@ import torch
 from torch import Tensor
 
 from stages.mixing.layer_sum import LayerSum
-from stages.motion.flow import Pair, resize, shrunk, within
+from stages.motion.flow import FramePair, resize, shrunk, within
 from stages.motion.links import MotionLinks, OfferWeights, find_links, offered_value
 from stages.optim.loss_curves import Trace
 from stages.optim.losses import gradients
 from stages.optim.threads import bands, is_worth, side_by_side
 from stages.transparency.mosaic import LayerHomographies, Mosaic, fit_mosaic
-from stages.transparency.motion import chain, distance, refined, two_motions
+from stages.transparency.motion import (
+    distance,
+    dominant_motion,
+    refined,
+    two_motions,
+    white_level,
+)
 
 SWEEPS = 4
 """Passes over the frames per turn."""
@@ -47,6 +53,10 @@ TRIAL_STEPS = 60
 """Steps of a mosaic that is fitted only to compare guesses of the motions."""
 FIRST_TRANSMISSION = 0.97
 """Part of the light that the transmission starts with."""
+MOSAIC_PART, SWEEPS_PART = 0.4, 0.4
+"""Parts of a clip's progress that the mosaics and the sweeps take; the rest is full size."""
+LEAST_SHARPNESS = 1e-9
+"""Least sharpness of a layer that is divided by."""
 
 LayerPair = tuple[Tensor, Tensor]
 """Transmission and reflection, ``(T, 3, H, W)`` each."""
@@ -87,14 +97,14 @@ def separate_clip(
     """
     work = shrunk(frames, plan.pixels)
     if mosaic is None:
-        mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
-    ratio = sharpness(mosaic.layers[1]) / max(sharpness(mosaic.layers[0]), 1e-9)
+        mosaic = fit_planes(work, plan, lambda done: progress(MOSAIC_PART * done))
+    ratio = sharpness(mosaic.layers[1]) / max(sharpness(mosaic.layers[0]), LEAST_SHARPNESS)
     detail = min(1 / LEAST_DETAIL_PART, max(LEAST_DETAIL_PART, ratio))
     layers = _adding_up(work, mosaic.layers, detail)
     anchors = layers
     links = None
     for turn in range(plan.turns):
-        progress(0.4 + 0.4 * turn / plan.turns)
+        progress(MOSAIC_PART + SWEEPS_PART * turn / plan.turns)
         links = links_along(layers[0]), links_along(layers[1])
         for number in range(SWEEPS):
             before = layers
@@ -106,7 +116,7 @@ def separate_clip(
     if work.shape != frames.shape:
         layers = _enlarged(layers, frames, detail)
         if plan.full and links is not None:
-            progress(0.8)
+            progress(MOSAIC_PART + SWEEPS_PART)
             layers = sweep(frames, layers, layers, links, detail)
     return layers
 
@@ -153,13 +163,13 @@ def fit_planes(
         if number + 1 == len(rounds):
             break
         layers = _adding_up(frames, mosaic.layers)
-        # Once separated, each layer may be tracked by itself: either motion, or both, may gain.
-        tracked = chain(encoded(layers[0])), chain(encoded(layers[1]))
+        # Each separated layer is tracked by itself. That may improve either motion, or both.
+        tracked = dominant_motion(encoded(layers[0])), dominant_motion(encoded(layers[1]))
         guesses = [
-            mosaic.placed,
+            mosaic.homographies,
             tracked,
-            (tracked[0], mosaic.placed[1]),
-            (mosaic.placed[0], tracked[1]),
+            (tracked[0], mosaic.homographies[1]),
+            (mosaic.homographies[0], tracked[1]),
         ]
     assert mosaic is not None
     return mosaic
@@ -183,16 +193,18 @@ def first_guesses(frames: Tensor) -> list[LayerHomographies]:
             (strongest.dominant, strongest.other),
             (strongest.dominant, [np.eye(3)] * len(frames)),
         )
-        guesses += [at_size(placed, (seen.shape[-2], seen.shape[-1]), size) for placed in found]
+        guesses += [
+            at_size(homographies, (seen.shape[-2], seen.shape[-1]), size) for homographies in found
+        ]
     return guesses
 
 
 def at_size(
-    placed: LayerHomographies, size: tuple[int, int], other: tuple[int, int]
+    homographies: LayerHomographies, size: tuple[int, int], other: tuple[int, int]
 ) -> LayerHomographies:
     """Convert homographies between frames of ``size`` to frames of an ``other`` (height, width)."""
     scale = np.diag([other[1] / size[1], other[0] / size[0], 1.0])
-    one, two = ([scale @ each @ np.linalg.inv(scale) for each in layer] for layer in placed)
+    one, two = ([scale @ each @ np.linalg.inv(scale) for each in layer] for layer in homographies)
     return one, two
 
 
@@ -207,7 +219,7 @@ def _best(
         return guesses[0]
     steps = min(TRIAL_STEPS, plan.mosaic_steps)
     pixels = max(1, plan.mosaic_pixels // 4)
-    losses = [_mosaic(frames, placed, layers, pixels, steps).loss for placed in guesses]
+    losses = [_mosaic(frames, homographies, layers, pixels, steps).loss for homographies in guesses]
     return guesses[losses.index(min(losses))]
 
 
@@ -235,19 +247,19 @@ def _largest_distance(
 
 
 def _mosaic(
-    frames: Tensor, placed: LayerHomographies, layers: LayerPair, pixels: int, steps: int
+    frames: Tensor, homographies: LayerHomographies, layers: LayerPair, pixels: int, steps: int
 ) -> Mosaic:
     """Run :func:`fit_mosaic` on smaller frames and return the result at the size of ``frames``."""
     size = (frames.shape[-2], frames.shape[-1])
     small = within(size, pixels)
     start = resize(layers[0], small), resize(layers[1], small)
-    mosaic = fit_mosaic(resize(frames, small), at_size(placed, size, small), start, steps)
+    mosaic = fit_mosaic(resize(frames, small), at_size(homographies, size, small), start, steps)
     enlarged = resize(mosaic.layers[0], size), resize(mosaic.layers[1], size)
-    return Mosaic(enlarged, at_size(mosaic.placed, small, size), mosaic.loss)
+    return Mosaic(enlarged, at_size(mosaic.homographies, small, size), mosaic.loss)
 
 
 def sharpness(layer: Tensor) -> float:
-    """Return how much edge a layer ``(T, 3, H, W)`` has to the eye: mean gradient, encoded."""
+    """Return how sharp a layer of light ``(T, 3, H, W)`` looks: its mean gradient, encoded."""
     return sum(float(d.abs().mean()) for d in gradients(encoded(layer)) if d.numel())
 
 
@@ -265,12 +277,13 @@ def _adding_up(frames: Tensor, layers: LayerPair, detail: float = LEAST_DETAIL_P
 def links_along(layer: Tensor) -> list[MotionLinks]:
     """Link every frame of ``layer`` to frames before and after it, along the layer's own motion.
 
-    The flow follows the layer's plane first: a faint layer shows too little to be followed alone.
+    The flow is computed on top of the motion of the layer's plane, because a faint layer shows too
+    little for optical flow alone.
     """
-    placed = chain(encoded(layer))
+    homographies = dominant_motion(encoded(layer))
 
-    def flow_source(seen: Tensor, pairs: list[Pair]) -> Mapping[Pair, Tensor]:
-        return refined(seen, placed, pairs)
+    def flow_source(seen: Tensor, pairs: list[FramePair]) -> Mapping[FramePair, Tensor]:
+        return refined(seen, homographies, pairs)
 
     everywhere = range(len(layer))
     seen = _bright(encoded(layer))
@@ -288,8 +301,8 @@ def sweep(
 ) -> LayerPair:
     """Go through the frames once and pull both layers towards their links and anchors.
 
-    What then is missing to the input is divided between the layers by how uncertain they are, the
-    reflection's part times ``detail``. So they add up to ``frames`` exactly and lie in [0, I].
+    What they then lack of the input is divided between them. Each gets the more the less certain it
+    is, the reflection times ``detail``. So they add up to ``frames`` exactly and lie in [0, I].
 
     anchors: layers that each layer stays near. links: of both layers, for each frame.
     """
@@ -325,5 +338,4 @@ def encoded(light: Tensor) -> Tensor:
 
 def _bright(layer: Tensor) -> Tensor:
     """Return a layer, of any shape, stretched to [0, 1] for the flow, which works on 8 bits."""
-    sample = layer.flatten()[:: max(1, layer.numel() // 200_000)]
-    return (layer / torch.quantile(sample, 0.995).clamp_min(1e-3)).clamp(0, 1)
+    return (layer / white_level(layer)).clamp(0, 1)

@@ -47,6 +47,16 @@ RIPPLE_NOISE = 0.004
 """Standard deviation, in light, below which ripples count as noise."""
 PIXEL_NOISE = 0.001
 """The same for single pixels."""
+LEAST_ENERGY, LEAST_BAND_ENERGY = 1e-9, 1e-8
+"""Added to the squares of ripples, and of ripples in one band, which are divided by."""
+LEAST_LIGHT = 1e-4
+"""Least light that is divided by, or whose logarithm is taken."""
+FINENESS_WEIGHT, SKEWNESS_WEIGHT, COLOR_DIVISOR = 0.5, 0.2, 1.5
+"""How much each feature of a texture counts in the distance of two kinds."""
+EVENNESS_POWER = 3
+"""Power of the spectral flatness that is the evenness of a place."""
+ENVELOPE_BLUR, ENVELOPE_REACH, ENVELOPE_SMOOTHING = 0.5, 2, 1.0
+"""The lower envelope: blur before the least value, reach of that, blur after it; in pixels."""
 HALF_EVENNESS = 0.3
 """Evenness at which a place counts half."""
 SMOOTHNESS = 3.0
@@ -87,16 +97,16 @@ def light_from_contrast(light: Tensor) -> Tensor:
     first, second, weight = pairs(texture, rows, columns)
     if not len(weight):
         return torch.zeros_like(light)
-    most = torch.minimum(_lower_envelope(light), texture.mean)
+    most = torch.minimum(_envelope_at_grid(light), texture.mean)
     stiffness = _stiffness(functional.interpolate(light, (rows, columns), mode="area")[0])
     wanted = texture.ripple[second] - texture.ripple[first]
-    scale = texture.mean.mean().clamp_min(1e-4)
+    scale = texture.mean.mean().clamp_min(LEAST_LIGHT)
     # The fitted light is a part of the most, which a sigmoid keeps between 0 and 1.
     logit = torch.full_like(most, FIRST_LOGIT, requires_grad=True)
 
     def evaluate(step: int, weights: Weights) -> Losses:
         found = torch.sigmoid(logit) * most
-        behind = (texture.mean - found).clamp_min(1e-4).log()
+        behind = (texture.mean - found).clamp_min(LEAST_LIGHT).log()
         # Not behind[second]: with several threads its gradient adds up in a random order.
         difference = behind.index_select(0, second) - behind.index_select(0, first)
         apart = (wanted - difference) / TEXTURE_SPREAD
@@ -118,14 +128,19 @@ def light_from_contrast(light: Tensor) -> Tensor:
     return functional.interpolate(answer, light.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _lower_envelope(light: Tensor) -> Tensor:
+def lower_envelope(picture: Tensor, reach: int) -> Tensor:
+    """Return each channel's least value within ``reach`` pixels, of ``(1, C, H, W)``."""
+    padded = functional.pad(picture, (reach,) * 4, mode="replicate")
+    return -functional.max_pool2d(-padded, 2 * reach + 1, 1)
+
+
+def _envelope_at_grid(light: Tensor) -> Tensor:
     """Return the least light around each grid point, slightly blurred, ``(N, 3)``.
 
     light: ``(1, 3, H, W)``.
     """
-    padded = functional.pad(-smooth(light, 0.5), (2,) * 4, mode="replicate")
-    least = -functional.max_pool2d(padded, 5, 1)
-    return flat(smooth(least, 1.0))
+    least = lower_envelope(smooth(light, ENVELOPE_BLUR), ENVELOPE_REACH)
+    return flat(smooth(least, ENVELOPE_SMOOTHING))
 
 
 def _stiffness(light: Tensor) -> list[Tensor]:
@@ -152,19 +167,21 @@ def measure(light: Tensor) -> tuple[TextureGrid, tuple[int, int]]:
     finest = smooth(light, 1.0)
     ripples = light - smooth(light, RIPPLE_BLUR)
     energy = smooth(ripples**2, WINDOW).clamp_min(0)
-    total = energy.mean(1, keepdim=True) + 1e-9
+    total = energy.mean(1, keepdim=True) + LEAST_ENERGY
     bands = [
-        smooth((detail**2).mean(1, keepdim=True), WINDOW).clamp_min(0) + 1e-8
+        smooth((detail**2).mean(1, keepdim=True), WINDOW).clamp_min(0) + LEAST_BAND_ENERGY
         for detail in (light - finest, finest - smooth(light, RIPPLE_BLUR))
     ]
     skew = smooth(ripples**3, WINDOW) / total**1.5
     across = smooth(ripples * ripples.roll(1, 1), WINDOW) / total
-    fineness = 0.5 * (bands[0] / bands[1]).log()
-    kind = torch.cat([fineness, energy / total / 1.5, 0.2 * skew, across], 1)
+    fineness = FINENESS_WEIGHT * (bands[0] / bands[1]).log()
+    kind = torch.cat([fineness, energy / total / COLOR_DIVISOR, SKEWNESS_WEIGHT * skew, across], 1)
     single = ((light - finest) ** 2).mean(1, keepdim=True) + PIXEL_NOISE**2
-    even = (smooth(single.log(), WINDOW).exp() / smooth(single, WINDOW)) ** 3
-    strength = total / (total + RIPPLE_NOISE**2) * even / (even + HALF_EVENNESS**3)
-    ripple = ((energy + 1e-9).sqrt() + RIPPLE_NOISE / 2).log()
+    flatness = smooth(single.log(), WINDOW).exp() / smooth(single, WINDOW)
+    even = flatness**EVENNESS_POWER
+    half_even = HALF_EVENNESS**EVENNESS_POWER
+    strength = total / (total + RIPPLE_NOISE**2) * even / (even + half_even)
+    ripple = ((energy + LEAST_ENERGY).sqrt() + RIPPLE_NOISE / 2).log()
     grid = strength[..., ::STEP, ::STEP].shape[-2:]
     texture = TextureGrid(
         flat(smooth(light, WINDOW)), flat(ripple), flat(kind), flat(strength)[:, 0]

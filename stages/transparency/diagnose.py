@@ -77,7 +77,7 @@ def _evidence(frames: Tensor) -> float | None:
     if not leaves_its_place(guesses[0], size):
         return None
     mosaic = fit_planes(light, PLAN, lambda done: None, guesses)
-    return sum_evidence(frames, mosaic.placed, DETAIL_ERROR)
+    return sum_evidence(frames, mosaic.homographies, DETAIL_ERROR)
 
 
 def _of_pictures(sample: ClipSample) -> Diagnosis:

@@ -47,12 +47,15 @@ BELIEVED = 0.05
 ROUNDING_ERROR = 3 * (0.5 / 255) ** 2
 """Squared error of rounding to 8 bits, over three channels: smaller errors say nothing."""
 
+LEAST_COUNT = 1e-3
+"""Least number of frames that show a place, where it is divided by."""
+
 Picture = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """One layer's way between the frame left out and the K frames it is fitted to.
+class _LayerWarps:
+    """How one layer is warped between the frame left out and the K frames it is fitted to.
 
     there: homographies from the frame left out to each of the others. back: the opposite ones.
     count: how many frames show each place, ``(H, W, 1)``.
@@ -63,13 +66,15 @@ class _Layer:
     count: Picture
 
 
-def sum_evidence(frames: Tensor, placed: LayerHomographies, detail_error: float = 0.0) -> float:
+def sum_evidence(
+    frames: Tensor, homographies: LayerHomographies, detail_error: float = 0.0
+) -> float:
     """Return how much better a sum predicts frames left out than the best single layer.
 
-    frames: encoded, ``(T, 3, H, W)`` in [0, 1]. placed: the layers' homographies from the first
-    frame to every frame, in pixels of ``frames``.
+    frames: encoded, ``(T, 3, H, W)`` in [0, 1].
+    homographies: of each layer, from the first frame to every frame, in pixels of ``frames``.
     detail_error: part of the details' own square that counts as an error of any prediction, because
-    motions are known to a part of a pixel only.
+        motions are known to a part of a pixel only.
 
     Returns the part of the best single layer's squared error that the sum avoids, median over
     frames left out. Above :data:`BELIEVED` the clip is a sum. -1 for fewer than :data:`FEWEST`
@@ -80,7 +85,7 @@ def sum_evidence(frames: Tensor, placed: LayerHomographies, detail_error: float 
         return -1.0
     size = (frames.shape[-2], frames.shape[-1])
     small = shrunk(frames, TRACKED)
-    motions = at_size(placed, size, (small.shape[-2], small.shape[-1]))
+    motions = at_size(homographies, size, (small.shape[-2], small.shape[-1]))
     details = [_details(frame) for frame in small]
     gains = []
     for left_out in _left_out(count):
@@ -106,14 +111,14 @@ def _details(frame: Tensor) -> Picture:
 
 def _gain(
     details: list[Picture],
-    placed: LayerHomographies,
+    homographies: LayerHomographies,
     others: list[int],
     left_out: int,
     detail_error: float,
 ) -> float:
     """Return the part of the single layers' squared error that the sum avoids in one frame."""
     size = details[left_out].shape[:2]
-    one, other = (_layer(each, others, left_out, size) for each in placed)
+    one, other = (_warps_of(each, others, left_out, size) for each in homographies)
     given = [details[t] for t in others]
     alone = _average(given, one), _average(given, other)
     first, second = alone[0], np.zeros_like(alone[1])
@@ -123,43 +128,48 @@ def _gain(
     truth = details[left_out]
     single = np.minimum.reduce([_error(each, truth) for each in (*alone, first, second)])
     both = _error(first + second, truth)
-    least = LEAST_SEEN * len(others)
-    seen = ((one.count > least) & (other.count > least))[..., 0]
+    least_count = LEAST_SEEN * len(others)
+    seen = ((one.count > least_count) & (other.count > least_count))[..., 0]
     if not seen.any():
         return -1.0
-    least = ROUNDING_ERROR + detail_error * float(_error(np.zeros_like(truth), truth)[seen].mean())
-    return 1 - float(both[seen].mean() + least) / float(single[seen].mean() + least)
+    square_of_details = float(_error(np.zeros_like(truth), truth)[seen].mean())
+    any_error = ROUNDING_ERROR + detail_error * square_of_details
+    return 1 - float(both[seen].mean() + any_error) / float(single[seen].mean() + any_error)
 
 
-def _layer(
-    placed: list[Homography], others: list[int], left_out: int, size: tuple[int, ...]
-) -> _Layer:
-    """Return the way of one layer between the frame ``left_out`` and the ``others``."""
-    start = np.linalg.inv(placed[left_out])
-    there = [placed[t] @ start for t in others]
+def _warps_of(
+    homographies: list[Homography], others: list[int], left_out: int, size: tuple[int, ...]
+) -> _LayerWarps:
+    """Return the warps of one layer between the frame ``left_out`` and the ``others``.
+
+    homographies: from the first frame to every frame. size: height and width of a frame.
+    """
+    start = np.linalg.inv(homographies[left_out])
+    there = [homographies[t] @ start for t in others]
     full = np.ones((size[0], size[1]), np.float32)
-    count = np.sum([_seen_along(full, each) for each in there], 0)
-    return _Layer(there, [np.linalg.inv(each) for each in there], count[..., None] + 1e-3)
+    count = np.sum([_warped(full, each) for each in there], 0)
+    back = [np.linalg.inv(each) for each in there]
+    return _LayerWarps(there, back, count[..., None] + LEAST_COUNT)
 
 
-def _average(pictures: list[Picture], layer: _Layer) -> Picture:
-    """Return the mean of pictures of the other frames, brought to the frame left out."""
-    brought = [_seen_along(each, way) for each, way in zip(pictures, layer.there, strict=True)]
-    return np.asarray(np.sum(brought, 0) / layer.count, np.float32)
+def _average(pictures: list[Picture], layer: _LayerWarps) -> Picture:
+    """Return the mean of pictures of the other frames, warped to the frame left out."""
+    warped = [_warped(each, matrix) for each, matrix in zip(pictures, layer.there, strict=True)]
+    return np.asarray(np.sum(warped, 0) / layer.count, np.float32)
 
 
-def _without(pictures: list[Picture], estimate: Picture, layer: _Layer) -> list[Picture]:
+def _without(pictures: list[Picture], estimate: Picture, layer: _LayerWarps) -> list[Picture]:
     """Subtract a layer's ``estimate`` in the frame left out from pictures of the other frames."""
     return [
-        each - _seen_along(estimate, way) for each, way in zip(pictures, layer.back, strict=True)
+        each - _warped(estimate, matrix) for each, matrix in zip(pictures, layer.back, strict=True)
     ]
 
 
-def _seen_along(picture: Picture, way: Homography) -> Picture:
+def _warped(picture: Picture, matrix: Homography) -> Picture:
     """Look up a picture along a homography; zero outside of it."""
     options = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpPerspective(picture, way, (picture.shape[1], picture.shape[0]), flags=options)
-    return np.asarray(seen, np.float32)
+    size = (picture.shape[1], picture.shape[0])
+    return np.asarray(cv2.warpPerspective(picture, matrix, size, flags=options), np.float32)
 
 
 def _error(predicted: Picture, truth: Picture) -> Picture:

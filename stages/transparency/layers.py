@@ -43,9 +43,10 @@ from stages.transparency.separations import (
     by_networks,
 )
 
-ALONE = ("paper", "coupled")
+NETWORKS_ALONE = ("paper", "coupled")
 """The presets that have networks alone."""
-SPACES = ("gamma", "linear")
+MIXING_SPACES = ("gamma", "linear")
+"""The values in which mixtures may add up, which are tried unless the user says which."""
 KEPT_BY_STRENGTH = (
     "{strength} 0 keeps the reflection of {frames}: the transmission is the input itself"
 )
@@ -63,7 +64,7 @@ def survey(sample: Tensor, context: SeparationContext) -> TransparencySurvey:
     space, mixtures = _space(sample, context)
     none = sample[:0, :, :1, :1]
     seen = small(sample)
-    if mixtures or context.settings.preset in ALONE:
+    if mixtures or context.settings.preset in NETWORKS_ALONE:
         return TransparencySurvey(space, mixtures, none, none)
     if not moves(seen):
         if context.space == "auto":
@@ -87,7 +88,7 @@ def _space(sample: Tensor, context: SeparationContext) -> tuple[str, bool]:
     if told is None and context.settings.preset == "paper":
         told = "gamma"  # The published method adds values as they are encoded.
     if context.unordered and len(sample) > 1:
-        mixed_in = _space_of_mixtures(sample, SPACES if told is None else (told,))
+        mixed_in = _space_of_mixtures(sample, MIXING_SPACES if told is None else (told,))
         if mixed_in is not None:
             return mixed_in, True
     return told or "linear", False
@@ -140,7 +141,7 @@ def _separated(
 
     frames: ``(T, 3, H, W)``, encoded. light: the same in the space in which layers add up.
     """
-    if context.settings.preset in ALONE:
+    if context.settings.preset in NETWORKS_ALONE:
         return by_networks(frames, light, facts, context)
     if facts.mixtures:
         return as_mixtures(light)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.motion.flow import resize, sample
@@ -40,6 +41,15 @@ GAIN_RATE = 0.003
 """Adam's learning rate of the logarithms of the gains."""
 MOST_FRAMES = 12
 """Largest number of frames that the pictures are fitted to."""
+LEAST_DEPTH = 0.2
+"""Least depth of a frame's corner under a homography, relative to 1 in the middle frame."""
+FARTHEST_CORNER = 1.5
+"""Largest distance of a frame's corner from its place, in longer sides of a frame."""
+HOLE_SCALES = (32, 8, 2)
+"""Divisors of the canvas's sides at which holes are filled, one after the other."""
+COARSE_WEIGHT, FILL_WEIGHT = 0.05, 0.1
+"""Weight of the coarser picture where a canvas is filled, relative to 1 for one frame that shows
+the place: in the rounds of the filling, and in the canvas itself."""
 
 LayerHomographies = tuple[list[Homography], list[Homography]]
 """For each of two layers, the homographies from the first frame's coordinates to every frame's."""
@@ -49,27 +59,29 @@ LayerHomographies = tuple[list[Homography], list[Homography]]
 class Mosaic:
     """Two fitted planes.
 
-    layers: both layers in every frame, ``(T, 3, h, w)`` each. placed: their homographies. loss: the
-    loss that was reached.
+    layers: both layers in every frame, ``(T, 3, h, w)`` each. homographies: those of the layers.
+    loss: the loss that was reached.
     """
 
     layers: tuple[Tensor, Tensor]
-    placed: LayerHomographies
+    homographies: LayerHomographies
     loss: float
 
 
 class _Plane:
     """The canvas of one layer, and where each frame looks at it.
 
-    placed: homographies from the first frame to each. size: height and width of a frame.
+    homographies: from the first frame to each. size: height and width of a frame.
     """
 
-    def __init__(self, placed: Sequence[Homography], size: tuple[int, int]) -> None:
+    def __init__(self, homographies: Sequence[Homography], size: tuple[int, int]) -> None:
         height, width = size
         self.size = size
-        middle = placed[len(placed) // 2]
+        middle = homographies[len(homographies) // 2]
         # The corners of each frame, in the coordinates of the middle one.
-        corners = np.stack([_rim(middle @ np.linalg.inv(each), size) for each in placed])
+        corners = np.stack(
+            [_corners_under(middle @ np.linalg.inv(each), size) for each in homographies]
+        )
         seen = corners.reshape(-1, 2)
         low = np.maximum(seen.min(0), [-MARGIN * width, -MARGIN * height])
         high = np.minimum(seen.max(0), [(1 + MARGIN) * width, (1 + MARGIN) * height])
@@ -102,20 +114,20 @@ class _Plane:
         )
 
 
-def _rim(view: Homography, size: tuple[int, int]) -> Homography:
-    """Return where ``view`` puts the corners of a picture, ``(4, 2)``.
+def _corners_under(view: Homography, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return where the homography ``view`` puts the corners of a picture, ``(4, 2)``.
 
     The corners stay where they are if ``view`` puts one too far away.
     """
     height, width = size
-    rim = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
-    put = rim @ view.T
-    if put[:, 2].min() < 0.2:
-        return rim[:, :2]
-    placed: Homography = put[:, :2] / put[:, 2:]
-    if np.abs(placed - rim[:, :2]).max() > 1.5 * max(size):
-        return rim[:, :2]
-    return placed
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
+    put = corners @ view.T
+    if put[:, 2].min() < LEAST_DEPTH:
+        return corners[:, :2]
+    moved: NDArray[np.float64] = put[:, :2] / put[:, 2:]
+    if np.abs(moved - corners[:, :2]).max() > FARTHEST_CORNER * max(size):
+        return corners[:, :2]
+    return moved
 
 
 def homography_of(corners: Tensor, size: tuple[int, int]) -> Tensor:
@@ -138,17 +150,17 @@ def homography_of(corners: Tensor, size: tuple[int, int]) -> Tensor:
 
 def fit_mosaic(
     frames: Tensor,
-    placed: LayerHomographies,
+    homographies: LayerHomographies,
     start: tuple[Tensor, Tensor],
     steps: int,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Mosaic:
     """Fit both pictures and all homographies to ``frames`` ``(T, 3, h, w)``; deterministic.
 
-    placed: homographies to start with, in pixels of these frames. start: layers ``(T, 3, h, w)`` to
-    start with. steps: of Adam. progress: called with the fraction done.
+    homographies: to start with, in pixels of these frames. start: layers ``(T, 3, h, w)`` to start
+    with. steps: of Adam. progress: called with the fraction done.
     """
-    fitted = _MosaicFit(frames, placed, start)
+    fitted = _MosaicFit(frames, homographies, start)
     reached = 0.0
 
     def after_step(done: float, losses: Mapping[str, float]) -> None:
@@ -165,20 +177,21 @@ def fit_mosaic(
 class _MosaicFit:
     """The tensors of a fit of two mosaics, and its losses.
 
-    frames: ``(T, 3, h, w)``. placed, start: as in :func:`fit_mosaic`. used: the frames that the fit
-    sees, at most :data:`MOST_FRAMES`. pictures: both canvases. moved: how far the frames' corners
-    are moved on them, in pixels. gains: logarithms of a gain for each frame and channel.
+    frames: ``(T, 3, h, w)``. homographies, start: as in :func:`fit_mosaic`.
+    used: the frames that the fit sees, at most :data:`MOST_FRAMES`. pictures: both canvases.
+    moved: how far the frames' corners are moved on them, in pixels.
+    gains: logarithms of a gain for each frame and channel.
     """
 
     def __init__(
-        self, frames: Tensor, placed: LayerHomographies, start: tuple[Tensor, Tensor]
+        self, frames: Tensor, homographies: LayerHomographies, start: tuple[Tensor, Tensor]
     ) -> None:
         self.count = len(frames)
         last = self.count - 1
         self.used = sorted({round(i * last / (MOST_FRAMES - 1)) for i in range(MOST_FRAMES)})
         self.target = frames[self.used]
         size = (frames.shape[-2], frames.shape[-1])
-        self.planes = [_Plane(each, size) for each in placed]
+        self.planes = [_Plane(each, size) for each in homographies]
         self.pictures = [
             _canvas_of(plane, layer[self.used], plane.corners[self.used]).requires_grad_()
             for plane, layer in zip(self.planes, start, strict=True)
@@ -218,19 +231,22 @@ class _MosaicFit:
 
     @torch.no_grad()
     def result(self, loss: float) -> Mosaic:
-        """Return both layers in all frames, and their homographies. loss: that was reached."""
+        """Return both layers in all frames, and their homographies.
+
+        loss: the loss that was reached.
+        """
         between = _interpolation(self.used, self.count)
         # Frames that were not used are corrected like their neighbours that were.
         gains = (between @ self._log_gains().flatten(1)).exp().view(-1, 3, 1, 1)
-        layers, homographies = [], []
+        layers, fitted = [], []
         for plane, picture, moved in zip(self.planes, self.pictures, self.moved, strict=True):
             corners = plane.corners + (between @ moved.flatten(1)).view(-1, 4, 2)
             frames = [
                 gains[t] * _look(plane, picture, corners[t : t + 1]) for t in range(self.count)
             ]
             layers.append(torch.cat(frames))
-            homographies.append(_homographies(plane, corners))
-        return Mosaic((layers[0], layers[1]), (homographies[0], homographies[1]), loss)
+            fitted.append(_homographies(plane, corners))
+        return Mosaic((layers[0], layers[1]), (fitted[0], fitted[1]), loss)
 
     def _log_gains(self) -> Tensor:
         """Return the logarithms of the gains, with a mean of 0: cameras adapt their exposure."""
@@ -278,10 +294,10 @@ def _canvas_of(plane: _Plane, layer: Tensor, corners: Tensor) -> Tensor:
     seen = _look(plane, picture, corners)
     (total,) = torch.autograd.grad((seen * layer).sum(), picture)
     (weight,) = torch.autograd.grad(_look(plane, ones, corners).sum(), ones)
-    full = layer.mean((0, 2, 3), keepdim=True).expand(1, 3, *plane.canvas)
-    for scale in (32, 8, 2):
+    fill = layer.mean((0, 2, 3), keepdim=True).expand(1, 3, *plane.canvas)
+    for scale in HOLE_SCALES:
         small = (-(-plane.canvas[0] // scale), -(-plane.canvas[1] // scale))
-        few = resize(weight, small)
-        mean = (resize(total, small) + 0.05 * resize(full, small)) / (few + 0.05)
-        full = resize(mean, plane.canvas)
-    return ((total + 0.1 * full) / (weight + 0.1)).detach()
+        coarser = COARSE_WEIGHT * resize(fill, small)
+        mean = (resize(total, small) + coarser) / (resize(weight, small) + COARSE_WEIGHT)
+        fill = resize(mean, plane.canvas)
+    return ((total + FILL_WEIGHT * fill) / (weight + FILL_WEIGHT)).detach()

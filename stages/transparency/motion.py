@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.motion.flow import Pair, flows, warp
+from stages.motion.flow import FramePair, flows, warp
 
 CORNERS = 800
 """Largest number of corners tracked in a frame."""
@@ -33,19 +33,43 @@ LEAST_DISTANCE = 0.3
 FARTHEST_MOVE = 0.5
 """Part of the picture's diagonal that its corners may move from one frame to the next."""
 WHITE_QUANTILE = 0.995
-"""Quantile of a clip that the tracker sees as white."""
+"""Quantile of a clip that tracking and flow see as white."""
+LEAST_WHITE = 1e-3
+"""Least value that they see as white."""
+WHITE_SAMPLES = 200_000
+"""Values of a clip from which the quantile is computed, about."""
+LEAST_SIDE = 32
+"""Least side, in pixels, of pictures in which corners are tracked."""
+CORNER_QUALITY = 0.003
+"""Least strength of a corner, in parts of the strongest one."""
+LEAST_CORNER_GAP, CORNERS_ACROSS = 3, 60
+"""Corners lie at least so many pixels apart, and so far that this many fit along the shorter
+side."""
+RANSAC_ITERATIONS, RANSAC_CONFIDENCE = 2000, 0.999
+"""Most samples that RANSAC draws, and the chance of a right one with which it stops."""
+COMPARED_POINTS = 5
+"""Points along each side of a picture at which two homographies are compared."""
+LEAST_DEPTH = 1e-6
+"""Least depth of a pixel that a homography is divided by."""
 
 Homography = NDArray[np.float64]
 Points = NDArray[np.float32]
 
 
+def white_level(values: Tensor) -> Tensor:
+    """Return the value, a scalar, that counts as white in values of any shape.
+
+    It brightens dim layers for tracking and flow, which work on 8 bits.
+    """
+    sample = values.flatten()[:: max(1, values.numel() // WHITE_SAMPLES)]
+    return torch.quantile(sample, WHITE_QUANTILE).clamp_min(LEAST_WHITE)
+
+
 def gray(pictures: Tensor) -> list[NDArray[np.uint8]]:
     """Return ``(T, 3, H, W)`` as 8-bit grey pictures, brightened together to track dim layers."""
     light = pictures.mean(1)
-    sample = light.flatten()[:: max(1, light.numel() // 200_000)]
-    white = max(float(torch.quantile(sample, WHITE_QUANTILE)), 1e-3)
-    shown = (255 * (light / white).clamp(0, 1)).round().to("cpu", torch.uint8).numpy()
-    return list(shown)
+    bright = (light / white_level(light)).clamp(0, 1)
+    return list((255 * bright).round().to("cpu", torch.uint8).numpy())
 
 
 @dataclass(frozen=True)
@@ -62,7 +86,9 @@ class LayerMotions:
 
 
 def two_motions(pictures: Tensor, *, steady: bool = True) -> LayerMotions:
-    """Track the two motions in ``(T, 3, H, W)``; where one is seen, the other goes on as before.
+    """Track the two motions in ``(T, 3, H, W)``.
+
+    Where only one motion is seen between two frames, the other one goes on as before.
 
     steady: assign motions to layers by how the layers moved before, as in a video; otherwise by how
     many corners follow, as in pictures taken far apart.
@@ -96,16 +122,17 @@ def moves(pictures: Tensor) -> bool:
     return leaves_its_place((found.dominant, found.other), size)
 
 
-def leaves_its_place(placed: Sequence[Sequence[Homography]], size: tuple[int, int]) -> bool:
+def leaves_its_place(homographies: Sequence[Sequence[Homography]], size: tuple[int, int]) -> bool:
     """Tell whether any layer moves, beyond noise, in any frame.
 
-    placed: for each layer, the homographies to every frame. size: height and width of a frame.
+    homographies: for each layer, those to every frame. size: height and width of a frame.
     """
     still = np.eye(3)
-    return any(distance(each, still, size) > LEAST_DISTANCE for layer in placed for each in layer)
+    of_all_layers = (each for layer in homographies for each in layer)
+    return any(distance(each, still, size) > LEAST_DISTANCE for each in of_all_layers)
 
 
-def chain(pictures: Tensor) -> list[Homography]:
+def dominant_motion(pictures: Tensor) -> list[Homography]:
     """Return the homographies of the dominant motion in pictures ``(T, 3, H, W)``.
 
     Each leads from the first frame's coordinates to those of another frame.
@@ -134,9 +161,10 @@ def _assigned(
 def distance(one: Homography, other: Homography, size: tuple[int, int]) -> float:
     """Return the mean distance, in pixels, of where two homographies put points of a picture.
 
-    one, other: ``(3, 3)`` each. size: height and width of the picture. 5 x 5 points are compared.
+    one, other: ``(3, 3)`` each. size: height and width of the picture. The points form a grid.
     """
-    x, y = np.meshgrid(np.linspace(0, size[1], 5), np.linspace(0, size[0], 5))
+    columns, rows = (np.linspace(0, side, COMPARED_POINTS) for side in (size[1], size[0]))
+    x, y = np.meshgrid(columns, rows)
     points = np.stack([x, y], -1).reshape(-1, 1, 2)
     apart = cv2.perspectiveTransform(points, one) - cv2.perspectiveTransform(points, other)
     return float(np.linalg.norm(apart, axis=2).mean())
@@ -152,9 +180,11 @@ def motions_between(
     Returns each homography with the share of corners that follow it, the larger share first.
     """
     height, width = before.shape
-    if min(height, width) < 32:
+    shorter = min(height, width)
+    if shorter < LEAST_SIDE:
         return []
-    seen = cv2.goodFeaturesToTrack(before, CORNERS, 0.003, max(3, min(height, width) / 60))
+    gap = max(LEAST_CORNER_GAP, shorter / CORNERS_ACROSS)
+    seen = cv2.goodFeaturesToTrack(before, CORNERS, CORNER_QUALITY, gap)
     if seen is None or len(seen) < LEAST_CORNERS:
         return []
     corners: Points = np.asarray(seen, np.float32)
@@ -182,7 +212,12 @@ def _dominant_motions(
     total = len(begin)
     while len(found) < 2 and len(begin) >= LEAST_CORNERS:
         answer, inside = cv2.findHomography(
-            begin, end, cv2.RANSAC, HOMOGRAPHY_TOLERANCE, maxIters=2000, confidence=0.999
+            begin,
+            end,
+            cv2.RANSAC,
+            HOMOGRAPHY_TOLERANCE,
+            maxIters=RANSAC_ITERATIONS,
+            confidence=RANSAC_CONFIDENCE,
         )
         if answer is None or inside.sum() < max(LEAST_CORNERS, LEAST_CORNER_PART * total):
             break
@@ -205,23 +240,23 @@ def _tracked(
     return there, back
 
 
-def flow_of(placed: list[Homography], pair: Pair, size: tuple[int, int]) -> Tensor:
+def flow_of(homographies: list[Homography], pair: FramePair, size: tuple[int, int]) -> Tensor:
     """Return the flow ``(2, H, W)`` that brings frame u to frame t, for ``pair = (t, u)``.
 
-    placed: homographies from the first frame's coordinates to every frame's.
+    homographies: from the first frame's coordinates to every frame's. size: (H, W).
     """
     height, width = size
-    matrix = torch.from_numpy(placed[pair[1]] @ np.linalg.inv(placed[pair[0]]))
+    matrix = torch.from_numpy(homographies[pair[1]] @ np.linalg.inv(homographies[pair[0]]))
     x = torch.arange(width, dtype=torch.float64)
     y = torch.arange(height, dtype=torch.float64)[:, None]
     across, down, depth = (row[0] * x + row[1] * y + row[2] for row in matrix)
-    depth = torch.where(depth.abs() < 1e-6, torch.full_like(depth, 1e-6), depth)
+    depth = torch.where(depth.abs() < LEAST_DEPTH, torch.full_like(depth, LEAST_DEPTH), depth)
     return torch.stack([across / depth - x, down / depth - y]).float()
 
 
 def refined(
-    layer: Tensor, placed: list[Homography], pairs: Iterable[Pair]
-) -> Mapping[Pair, Tensor]:
+    layer: Tensor, homographies: list[Homography], pairs: Iterable[FramePair]
+) -> Mapping[FramePair, Tensor]:
     """Return the optical flow of ``layer`` ``(T, 3, H, W)`` for ``pairs``, ``(2, H, W)`` each.
 
     Optical flow is computed on top of the homographies, which handles large motion and parallax.
@@ -229,7 +264,7 @@ def refined(
     size = (layer.shape[-2], layer.shape[-1])
     found = {}
     for pair in sorted(set(pairs)):
-        base = flow_of(placed, pair, size)[None]
+        base = flow_of(homographies, pair, size)[None]
         carried = warp(layer[pair[1]][None], base)
         rest = flows(torch.cat([layer[pair[0]][None], carried]), [(0, 1)])[0, 1][None]
         # Follow the rest first, then the homography from where it leads to.

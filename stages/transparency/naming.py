@@ -30,20 +30,22 @@ def as_before(frames: Tensor, layers: LayerPair, seen: Tensor, transmission: Ten
     """
     if not len(seen):
         return layers
-    here = small(frames)
-    known = [
+    small_frames = small(frames)
+    shared = [
         (t, s)
-        for t in range(len(here))
+        for t in range(len(small_frames))
         for s in range(len(seen))
-        if bool((here[t] == seen[s]).all())
+        if bool((small_frames[t] == seen[s]).all())
     ]
-    if not known:
+    if not shared:
         return layers
-    mine = [t for t, _ in known]
-    its = [s for _, s in known]
+    in_window = [t for t, _ in shared]
+    in_sample = [s for _, s in shared]
     # Edges are compared, because smooth light is much the same in both layers.
-    votes = [_edge_correlation(small(layer[mine]), transmission[its]) for layer in layers]
-    return layers if votes[0] >= votes[1] else (layers[1], layers[0])
+    alike = [
+        _edge_correlation(small(layer[in_window]), transmission[in_sample]) for layer in layers
+    ]
+    return layers if alike[0] >= alike[1] else (layers[1], layers[0])
 
 
 def by_focus(layers: LayerPair) -> tuple[LayerPair, float]:

@@ -15,18 +15,29 @@ from stages.optim.timing import call_and_step
 from stages.transparency.clip import ClipPlan, separate_clip
 
 PLANS: dict[str, ClipPlan] = {
-    "best": ClipPlan(960 * 540, 320 * 180, 300, 4, True),
-    "balanced": ClipPlan(480 * 270, 200 * 112, 150, 2, True),
-    "fast": ClipPlan(320 * 180, 160 * 90, 80, 1, False),
+    "best": ClipPlan(960 * 540, 320 * 180, mosaic_steps=300, turns=4, full=True),
+    "balanced": ClipPlan(480 * 270, 200 * 112, mosaic_steps=150, turns=2, full=True),
+    "fast": ClipPlan(320 * 180, 160 * 90, mosaic_steps=80, turns=1, full=False),
 }
 SMALLER: tuple[ClipPlan, ...] = (
     PLANS["balanced"],
-    ClipPlan(480 * 270, 200 * 112, 100, 1, False),
+    ClipPlan(480 * 270, 200 * 112, mosaic_steps=100, turns=1, full=False),
     PLANS["fast"],
-    ClipPlan(240 * 136, 120 * 68, 40, 1, False),
-    ClipPlan(240 * 136, 120 * 68, 20, 0, False),
+    ClipPlan(240 * 136, 120 * 68, mosaic_steps=40, turns=1, full=False),
+    ClipPlan(240 * 136, 120 * 68, mosaic_steps=20, turns=0, full=False),
 )
 """Plans for a time budget in which ``best`` does not fit, the largest first."""
+
+TRIAL_FRAMES, TRIAL_PIXELS, TRIAL_STEPS = 6, 96 * 54, 5
+"""Frames, their pixels, and steps of the mosaics in the trial that measures the cost of a plan."""
+FRAMES_FACTOR = 2
+"""Cost of usual mosaics relative to those of the trial, which see half as many frames."""
+TRIAL_MOSAIC_STEPS = 60
+"""Steps of all mosaics of the trial together: 12 mosaics of 5 steps."""
+FIXED_TURNS = 0.2
+"""Cost of the work around the turns, in turns."""
+FULL_SIZE_TURNS = 0.4
+"""Cost of the last sweep at full size, in turns at that size."""
 
 
 def plan_for(light: Tensor, context: SeparationContext) -> ClipPlan:
@@ -48,10 +59,12 @@ def plan_within(light: Tensor, budget: float) -> ClipPlan:
     """
     began = time.monotonic()
     full = light.shape[-2] * light.shape[-1]
-    trial = replace(SMALLER[-1], pixels=96 * 54, mosaic_pixels=96 * 54, mosaic_steps=5)
+    trial = replace(
+        SMALLER[-1], pixels=TRIAL_PIXELS, mosaic_pixels=TRIAL_PIXELS, mosaic_steps=TRIAL_STEPS
+    )
     # A few small frames: the cost of sweeps grows with their number and size, and mosaics look at a
     # bounded number of frames.
-    few = shrunk(light[:6], trial.pixels)
+    few = shrunk(light[:TRIAL_FRAMES], trial.pixels)
     once, turn = call_and_step(
         lambda turns: separate_clip(few, replace(trial, turns=turns), lambda done: None), 0, 1
     )
@@ -60,12 +73,11 @@ def plan_within(light: Tensor, budget: float) -> ClipPlan:
     left = EXTRAPOLATED * budget - (time.monotonic() - began)
     for plan in (PLANS["best"], *SMALLER):
         pixels = min(plan.pixels, full) * len(light)
-        # The trial fits 12 short mosaics of half as many frames as usual.
-        steps = (plan.mosaic_steps + 60) / 60
-        work = once * 2 * min(plan.mosaic_pixels, full) / sample * steps
-        work += per_turn * pixels * (plan.turns + 0.2)
+        steps = (plan.mosaic_steps + TRIAL_MOSAIC_STEPS) / TRIAL_MOSAIC_STEPS
+        work = once * FRAMES_FACTOR * min(plan.mosaic_pixels, full) / sample * steps
+        work += per_turn * pixels * (plan.turns + FIXED_TURNS)
         if plan.full and full > plan.pixels:
-            work += 0.4 * per_turn * full * len(light)
+            work += FULL_SIZE_TURNS * per_turn * full * len(light)
         if work <= left:
             return plan
     return SMALLER[-1]

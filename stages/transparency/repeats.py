@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.mixing.layer_sum import to_space
+from stages.optim.conjugate_gradients import conjugate_gradients
 from stages.transparency.contrast import smooth
 
 SIDE = 192
@@ -58,8 +59,10 @@ MOST_SHIFTS = 8
 """Most shifts of each kind that the layers are fitted to."""
 ITERATIONS = 150
 """Steps of conjugate gradients."""
-TIE = 1e-4
-"""Weight that divides what repeats after all shifts evenly."""
+EVEN_SPLIT_WEIGHT = 1e-4
+"""Weight of an even division of what repeats after all shifts, relative to 1 for the shifts."""
+SOLVED = 1e-9
+"""Mean squared residual below which the layers count as solved."""
 
 Shift = tuple[int, int]
 
@@ -68,13 +71,13 @@ Shift = tuple[int, int]
 class TwoTextures:
     """The shifts after which each of two textures repeats.
 
-    left: what both kinds together leave of the picture's change, 0 for an exact sum
-        (:func:`left_in_quarters`).
+    residual: the part of the picture's change that both kinds together leave, 0 for an exact sum
+        (:func:`residual_in_quarters`).
     """
 
     first: tuple[Shift, ...]
     second: tuple[Shift, ...]
-    left: float
+    residual: float
 
 
 def texture_space(pictures: Tensor) -> str | None:
@@ -82,12 +85,12 @@ def texture_space(pictures: Tensor) -> str | None:
 
     pictures: ``(T, 3, H, W)``, encoded.
     """
-    left: dict[str, float] = {}
+    residuals: dict[str, float] = {}
     for space in ("gamma", "linear"):
         found = [find_textures(picture) for picture in to_space(pictures, space)]
-        if sums := [each.left for each in found if each is not None]:
-            left[space] = min(sums)
-    return min(left, key=left.__getitem__) if left else None
+        if sums := [each.residual for each in found if each is not None]:
+            residuals[space] = min(sums)
+    return min(residuals, key=residuals.__getitem__) if residuals else None
 
 
 def textures_of(light: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -123,20 +126,20 @@ def find_textures(picture: Tensor) -> TwoTextures | None:
         rest = changes(difference(values, first), reach) / (2 * noise)
         for second in _lowest(rest, usable, 1):
             alone = min(float(change[_index(shift, reach)]) for shift in (first, second))
-            left = float(rest[_index(second, reach)]) / alone
-            if best is None or left < best[0]:
-                best = left, first, second
+            residual = float(rest[_index(second, reach)]) / alone
+            if best is None or residual < best[0]:
+                best = residual, first, second
     if best is None or best[0] > EVIDENCE:
         return None
     _, first, second = best
-    left = left_in_quarters(values, first, second)
-    if left > EVIDENCE:
+    residual = residual_in_quarters(values, first, second)
+    if residual > EVIDENCE:
         return None
     kinds = []
     for shift in (second, first):
         rest = changes(difference(values, shift), reach) / (2 * noise)
         kinds.append(_kind(rest, usable))
-    return TwoTextures(kinds[0] or (first,), kinds[1] or (second,), left)
+    return TwoTextures(kinds[0] or (first,), kinds[1] or (second,), residual)
 
 
 def separate_textures(picture: Tensor, textures: TwoTextures) -> tuple[Tensor, Tensor]:
@@ -171,21 +174,23 @@ def contrast(picture: Tensor) -> Tensor:
     return flat - smooth(flat[None], BLUR)[0]
 
 
-def left_in_quarters(values: Tensor, first: Shift, second: Shift) -> float:
+def residual_in_quarters(values: Tensor, first: Shift, second: Shift) -> float:
     """Return the part of the change that both shifts leave, in the quarter where it is largest.
 
-    values: the contrast, ``(3, H, W)``. The part is that of the shift that leaves less by itself. A
-    quarter without texture counts as 1: a sum of two textures is one everywhere.
+    It is relative to what the better of the two shifts leaves by itself. A quarter without texture
+    counts as 1, because a sum of two textures is one everywhere.
+
+    values: the contrast, ``(3, H, W)``.
     """
     both = difference(difference(values, first), second)
     parts = []
     for across in (slice(None, both.shape[-1] // 2), slice(both.shape[-1] // 2, None)):
         for down in (slice(None, both.shape[-2] // 2), slice(both.shape[-2] // 2, None)):
-            left, *alone = (
+            residual, *alone = (
                 float(centered(each, both)[:, down, across].square().mean())
                 for each in (both, difference(values, first), difference(values, second))
             )
-            parts.append(left / min(alone) if min(alone) > LEAST_VARIANCE else 1.0)
+            parts.append(residual / min(alone) if min(alone) > LEAST_VARIANCE else 1.0)
     return max(parts)
 
 
@@ -282,22 +287,11 @@ def _solve(picture: Tensor, textures: TwoTextures) -> Tensor:
         return (
             _squared_difference(layer, textures.first)
             + _squared_difference(layer, textures.second)
-            + TIE * layer
+            + EVEN_SPLIT_WEIGHT * layer
         )
 
-    found = picture / 2
-    wanted = _squared_difference(picture, textures.second) + TIE * picture / 2
-    left = wanted - normal(found)
-    way, error = left.clone(), left.square().sum()
-    for _ in range(ITERATIONS):
-        if float(error) < 1e-9 * picture.numel():
-            break
-        step = normal(way)
-        size = error / (way * step).sum()
-        found, left = found + size * way, left - size * step
-        before, error = error, left.square().sum()
-        way = left + error / before * way
-    return found
+    target = _squared_difference(picture, textures.second) + EVEN_SPLIT_WEIGHT * picture / 2
+    return conjugate_gradients(normal, target, picture / 2, iterations=ITERATIONS, tolerance=SOLVED)
 
 
 def _squared_difference(layer: Tensor, shifts: Sequence[Shift]) -> Tensor:

@@ -15,7 +15,7 @@ from stages.context import Note, SeparationContext, notes_where
 from stages.mixing.layer_sum import from_space, to_space
 from stages.motion.flow import shrunk
 from stages.transparency.alone import separate_alone
-from stages.transparency.clip import ClipPlan, LayerPair, fit_planes, separate_clip
+from stages.transparency.clip import MOSAIC_PART, ClipPlan, LayerPair, fit_planes, separate_clip
 from stages.transparency.decision import decide_on_clip, decide_on_picture
 from stages.transparency.evidence import sum_evidence
 from stages.transparency.mixtures import find_ends, fit_line, unmix
@@ -42,7 +42,6 @@ TEXTURES = (
     "two repeating textures add up in {frames}; neither which of them is reflected nor how bright "
     "each is can be told, so the one of more contrast is the transmission"
 )
-MOSAIC_PART = 0.4  # part of the progress of a clip that its mosaics take
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def by_motion(
         context.progress(done, "two moving layers")
 
     mosaic = fit_planes(shrunk(light, plan.pixels), plan, lambda done: progress(MOSAIC_PART * done))
-    evidence = sum_evidence(shrunk(frames, plan.pixels), mosaic.placed)
+    evidence = sum_evidence(shrunk(frames, plan.pixels), mosaic.homographies)
     figures = {"mosaic_steps": float(plan.mosaic_steps), "sum_evidence": evidence}
     decision = decide_on_clip(evidence, len(frames), context)
     decision_notes = decision.notes(torch.ones(len(frames)))

@@ -26,6 +26,10 @@ TEXTURE = 0.04
 """Root mean square of fine detail, in encoded values, at which a place counts as half textured."""
 DARKEST = 0.005
 """Quantile of the reflection that is shifted to black: a sum does not tell its level."""
+DETAIL_BLUR = 1.5 / 256
+"""Standard deviation of the blur that removes fine detail, in parts of the longer side."""
+TEXTURE_PART = 32
+"""Parts of the longer side of which one is the blur over which detail is averaged."""
 
 
 def out_of_focus(light: Tensor) -> Tensor:
@@ -100,5 +104,5 @@ def textured(light: Tensor) -> Tensor:
     """Return how much fine detail each place has, ``(1, 1, H, W)`` from 0 to 1."""
     seen = light.clamp_min(0).sqrt().mean(1, keepdim=True)
     longest = max(light.shape[-2:])
-    detail = (seen - smooth(seen, 1.5 * longest / 256)) ** 2
-    return 1 - 1 / (1 + smooth(detail, longest / 32) / TEXTURE**2)
+    detail = (seen - smooth(seen, DETAIL_BLUR * longest)) ** 2
+    return 1 - 1 / (1 + smooth(detail, longest / TEXTURE_PART) / TEXTURE**2)

@@ -25,11 +25,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from stages.motion.flow import resize
 from stages.transparency.colors import common_colors, share_of_colors, through
-from stages.transparency.contrast import light_from_contrast, smooth
+from stages.transparency.contrast import light_from_contrast, lower_envelope, smooth
 from stages.transparency.sharp import out_of_focus
 
 SIDE = 384
@@ -184,9 +183,3 @@ def quantile(pixels: Tensor, part: float) -> Tensor:
     """Return each channel's quantile ``part`` of the pixels ``(1, 3, N)``, as ``(1, 3, 1, 1)``."""
     rank = max(1, round(part * pixels.shape[-1]))
     return pixels.kthvalue(rank, dim=-1).values[..., None, None]
-
-
-def lower_envelope(picture: Tensor, reach: int) -> Tensor:
-    """Return each channel's least value within ``reach`` pixels, of ``(1, C, H, W)``."""
-    padded = functional.pad(picture, (reach,) * 4, mode="replicate")
-    return -functional.max_pool2d(-padded, 2 * reach + 1, 1)

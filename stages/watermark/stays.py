@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stages.motion.flow import Pair, box, flows, length, resize, warp
+from stages.motion.flow import FramePair, box, flows, length, resize, warp
 from stages.watermark.find import Mark, dilated
 
 GAPS = (3, 8)
@@ -69,7 +69,7 @@ def error_beside_motion(mark: Mark, runs: Sequence[Tensor]) -> float | None:
     return float(torch.minimum(errors[0], errors[1]) / errors[2].clamp_min(1e-6))
 
 
-def pairs_of(count: int, gaps: Sequence[int]) -> list[Pair]:
+def pairs_of(count: int, gaps: Sequence[int]) -> list[FramePair]:
     """Return the pairs of ``count`` frames that are compared, at most a few for each gap."""
     found = []
     for gap in gaps:

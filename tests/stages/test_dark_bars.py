@@ -98,12 +98,14 @@ def test_layers_get_the_bars_back_and_mix_to_the_input() -> None:
     picture = border.cropped(frames)
     matte, light = torch.rand(3, 1, 48, 80), torch.rand(1, 3, 1, 1).expand(1, 3, 48, 80)
     inner = Separation({"background": picture, "matte": matte, "light": light})
-    outer = border.separation(inner, {"background": "input", "matte": "none"}, frames).layers
+    outer = border.separation_with_border(
+        inner, {"background": "input", "matte": "none"}, frames
+    ).layers
     assert torch.equal(outer["background"], frames)
     assert torch.equal(border.cropped(outer["matte"]), matte)
     assert float(outer["matte"].sum()) == pytest.approx(float(matte.sum()))
     assert torch.equal(outer["light"], light[..., :1, :1].expand(1, 3, *frames.shape[-2:]))
-    assert torch.equal(border.added(matte, "all", frames)[..., 0, :], torch.ones(3, 1, 95))
+    assert torch.equal(border.with_border(matte, "all", frames)[..., 0, :], torch.ones(3, 1, 95))
 
 
 def test_hints_and_earlier_layers_lose_the_bars() -> None:
@@ -118,7 +120,7 @@ def test_hints_and_earlier_layers_lose_the_bars() -> None:
         hint_regions=(HintRegion(mask), HintRegion(in_the_bar, foreground=False)),
         before={"matte": torch.rand(2, 1, 60, 80)},
     )
-    inner = border.context(context)
+    inner = border.cropped_context(context)
     (region,) = inner.hint_regions
     assert region.bounds == (4, 14, 30, 40)
     assert inner.hint is not None and inner.hint.shape[-2:] == (48, 80)

@@ -29,6 +29,10 @@ GUESS_ERROR = 0.25
 an ordinary picture, which is 0.24 over 30 photographs and frames (0.18 to 0.33)."""
 
 
+LEAST_HIDDEN = 1e-3
+"""Least part of the picture that is hidden, where it is divided by."""
+
+
 class KnownTransition(Protocol):
     """A separated transition: its manifest entry, and its layers."""
 
@@ -68,7 +72,7 @@ def _confidence_of_hidden(own: Tensor, errors: Tensor) -> Tensor:
     """
     if not len(errors):
         return torch.zeros(len(own), 1, 1, 1)
-    hidden = (1 - own).mean((1, 2, 3)).clamp_min(1e-3)
+    hidden = (1 - own).mean((1, 2, 3)).clamp_min(LEAST_HIDDEN)
     return _by_frame(1 - errors / hidden.sqrt() / GUESS_ERROR)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from pipeline.framewise.statistics import weighted_mean
 from pipeline.runtime.memory import check_disk
 from pipeline.runtime.progress import Step
 from pipeline.task import FitRecord, Job, Result
@@ -218,6 +219,5 @@ def _means(separated: Sequence[SeparatedTransition]) -> dict[str, float]:
         pairs = [
             (item.report[name], len(item.transition)) for item in separated if name in item.report
         ]
-        total = sum(weight for _, weight in pairs)
-        means[name] = round(sum(value * weight for value, weight in pairs) / total, 4)
+        means[name] = round(weighted_mean(pairs), 4)
     return means

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.run.manifest import SPACES
+from pipeline.run.manifest import SPACE_NAMES
 from pipeline.runtime.memory import (
     check_memory,
     halved_warning,
@@ -308,6 +308,6 @@ def _draw_sheet(
         label = name if shot is None else scene_name(shot)
         rows[label] = row if name == "matte" else to_display(row, color)
     first, last = transition.first_frame, transition.last_frame
-    title = f"{transition.kind}, frames {first} to {last}, mixed in {SPACES[separated.space]}"
+    title = f"{transition.kind}, frames {first} to {last}, mixed in {SPACE_NAMES[separated.space]}"
     numbers = [first + place for place in chosen_frames(len(transition))]
     return draw_sheet(rows, numbers, separated.mix, first, title=title)

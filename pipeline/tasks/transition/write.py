@@ -12,7 +12,7 @@ import torch
 from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.layer_warnings import joined_warnings
 from pipeline.runtime.progress import Step
-from pipeline.runtime.remote_store import WRITTEN
+from pipeline.runtime.run_record import WRITTEN
 from pipeline.runtime.sequences import link_layer
 from pipeline.task import Job, WrittenLayer
 from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE, scene_confidence

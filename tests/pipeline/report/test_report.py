@@ -18,7 +18,7 @@ from report_pages import Page, film, manifest_of, page_of, run
 from pipeline.cli.main import main
 from pipeline.report.facts import RunFacts, read_facts
 from pipeline.report.index import write_index
-from pipeline.report.tracks import LONGEST, fitting, link, shown_spans
+from pipeline.report.tracks import LONGEST_PREVIEW, fitting, link, shown_spans
 from pipeline.tasks.transition import separate
 from stages.errors import UnlayerError
 from stages.media.sheet import draw_sheet
@@ -144,15 +144,15 @@ def test_long_clips_are_shown_around_their_transitions() -> None:
             }
         )
 
-    assert shown_spans(facts(LONGEST, [])) == [(0, LONGEST - 1)]
-    assert shown_spans(facts(10**6, [])) == [(0, LONGEST - 1)]
+    assert shown_spans(facts(LONGEST_PREVIEW, [])) == [(0, LONGEST_PREVIEW - 1)]
+    assert shown_spans(facts(10**6, [])) == [(0, LONGEST_PREVIEW - 1)]
     assert shown_spans(facts(10**5, [(10, 20), (90, 95), (5000, 5009)])) == [(0, 145), (4950, 5059)]
     many = shown_spans(facts(10**6, [(k * 1000, k * 1000 + 10) for k in range(1, 900)]))
-    assert sum(last - first + 1 for first, last in many) == LONGEST
+    assert sum(last - first + 1 for first, last in many) == LONGEST_PREVIEW
 
 
 def test_a_note_says_which_frames_a_preview_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.report.tracks.LONGEST", 8)
+    monkeypatch.setattr("pipeline.report.tracks.LONGEST_PREVIEW", 8)
     monkeypatch.setattr("pipeline.report.tracks.AROUND", 1)
     page = page_of(run(film(), "--lossless"))
     assert "shows 8 of 16 frames (4 to 11)" in page.text

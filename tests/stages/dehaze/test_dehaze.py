@@ -20,8 +20,8 @@ from stages.dehaze.model import (
     dark_bound,
     guided,
     least_transmission,
+    over_picture,
     rounded,
-    spread,
 )
 from stages.dehaze.veil import envelope, find_ties, transmission_of
 from stages.dehaze.veil_color import veil_color
@@ -199,9 +199,9 @@ def test_a_wall_and_a_tiny_picture_make_no_field() -> None:
 
 def test_a_field_is_smooth_and_one_color_is_left_alone() -> None:
     one = torch.full((1, 3, 1, 1), 0.8)
-    assert torch.equal(spread(one, SIZE), one)
+    assert torch.equal(over_picture(one, SIZE), one)
     field = torch.linspace(0.6, 0.9, 24).view(1, 1, 4, 6).expand(1, 3, 4, 6)
-    wide = spread(field, SIZE)
+    wide = over_picture(field, SIZE)
     assert wide.shape == (1, 3, *SIZE) and float(wide.min()) > 0.55 and float(wide.max()) < 0.95
     assert float(wide.diff(dim=-1).abs().max()) < 0.01
 

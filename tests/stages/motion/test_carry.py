@@ -23,9 +23,9 @@ from stages.mixing.mixture import Mixture, Side, mix
 from stages.motion.carry import (
     carried_layers,
     carry,
+    coarser_levels,
     extrapolated,
     known_motion,
-    reaching,
     regularity,
 )
 from stages.shots import Space
@@ -211,7 +211,7 @@ def test_tiny_pictures_are_carried_too(size: tuple[int, int]) -> None:
 def test_large_pictures_get_coarser_levels_first() -> None:
     """144 / 4 = 36 is coarse enough; 270 / 4 = 67 is not, 270 / 8 = 34 is; 540 needs 16."""
     levels = ((4, 150), (2, 100), (1, 80))
-    assert reaching(levels, 144) == levels
-    assert reaching(levels, 270) == ((8, 150), (4, 100), (2, 80), (1, 48))
-    assert reaching(levels, 540) == ((16, 150), (8, 100), (4, 80), (2, 48), (1, 29))
-    assert reaching((), 540) == ()
+    assert coarser_levels(levels, 144) == levels
+    assert coarser_levels(levels, 270) == ((8, 150), (4, 100), (2, 80), (1, 48))
+    assert coarser_levels(levels, 540) == ((16, 150), (8, 100), (4, 80), (2, 48), (1, 29))
+    assert coarser_levels((), 540) == ()

@@ -14,7 +14,7 @@ from stages.motion import carry as motion
 from stages.motion.carry import CarriedLayers, carried_layers, carry, known_motion
 from stages.motion.flow import box
 from stages.motion.propose import RADIUS, continued, propose
-from stages.optim.penalties import ROUND
+from stages.optim.penalties import CHARBONNIER_SCALE
 
 SIZE = (72, 114)
 PRE, STEPS, POST = 5, 14, 5
@@ -77,7 +77,7 @@ def test_a_disc_stays_whole_while_its_scene_becomes_faint(seed: int) -> None:
 def errors(mixture: Mixture, flows: tuple[Tensor, Tensor]) -> Tensor:
     """Return the error around each pixel of the mixed frames, as an offer is judged."""
     mixed = mixture.dissolve(mixture.weight[mixture.mixed]).mix(*carried_layers(mixture, flows))
-    values = ((mixed - mixture.frames[mixture.mixed]).square() + ROUND**2).sqrt()
+    values = ((mixed - mixture.frames[mixture.mixed]).square() + CHARBONNIER_SCALE**2).sqrt()
     return box(values.mean(1, keepdim=True), RADIUS)
 
 

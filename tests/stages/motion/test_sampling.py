@@ -21,13 +21,13 @@ def test_samplings_make_up_the_whole_picture(
 ) -> None:
     """Each has the right pixels of a picture, an enlarged one and a warped one."""
     if not small:
-        monkeypatch.setattr("stages.motion.sampling.SMALL", 0)
+        monkeypatch.setattr("stages.motion.sampling.MAX_WHOLE_PIXELS", 0)
     picture = random(2, 3, *size)
     nodes = 4 * random(2, 2, -(-size[0] // 2), -(-size[1] // 2)) - 2
     numbers = torch.arange(size[0] * size[1], dtype=torch.float32).view(1, 1, *size)
     seen = []
     flow = resize(nodes, size)
-    for number in range(InterleavedSampling.MANY):
+    for number in range(InterleavedSampling.COUNT):
         sampling = InterleavedSampling(size, number, picture)
         seen += sampling.of(numbers).flatten().tolist()
         torch.testing.assert_close(sampling.resized(nodes), sampling.of(flow), atol=1e-4, rtol=0)
@@ -41,4 +41,4 @@ def test_samplings_make_up_the_whole_picture(
 def test_a_small_picture_has_one_sampling() -> None:
     """It is sampled whole, so the others would be the same."""
     assert len(InterleavedSampling.numbers((72, 128))) == 1
-    assert len(InterleavedSampling.numbers((73, 128))) == InterleavedSampling.MANY
+    assert len(InterleavedSampling.numbers((73, 128))) == InterleavedSampling.COUNT

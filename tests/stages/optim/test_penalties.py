@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.optim.penalties import ROUND, SHORT, charbonnier, smoothed_total_variation
+from stages.optim.penalties import (
+    CHARBONNIER_SCALE,
+    VARIATION_SCALE,
+    charbonnier,
+    smoothed_total_variation,
+)
 
 
 def random(*shape: int) -> Tensor:
@@ -16,7 +21,9 @@ def random(*shape: int) -> Tensor:
 
 
 def test_the_charbonnier_penalty_follows_its_formula() -> None:
-    wanted = (math.hypot(0.3, ROUND) + math.hypot(0.0, ROUND)) / 2 - ROUND
+    wanted = (
+        math.hypot(0.3, CHARBONNIER_SCALE) + math.hypot(0.0, CHARBONNIER_SCALE)
+    ) / 2 - CHARBONNIER_SCALE
     assert float(charbonnier(torch.tensor([-0.3, 0.0]))) == pytest.approx(wanted)
     assert float(charbonnier(torch.zeros(4))) == pytest.approx(0, abs=1e-7)
 
@@ -26,7 +33,7 @@ def test_the_total_variation_is_the_mean_length_of_the_differences(dim: int, ord
     vectors = random(4, 2, 5, 6)
     changes = vectors.diff(order, dim)
     assert float(smoothed_total_variation(vectors, dim, order)) == pytest.approx(
-        float((changes.square().sum(1) + SHORT**2).sqrt().mean())
+        float((changes.square().sum(1) + VARIATION_SCALE**2).sqrt().mean())
     )
 
 

@@ -120,7 +120,7 @@ def test_haze_is_jittered_by_a_thirtieth_but_not_its_transmission(
     clear, transmission, airlight = seen[0]
     assert transmission is None and clear is not None and airlight is not None
     assert float(torch.cat([clear, airlight]).std()) == pytest.approx(1 / 30, rel=0.05)
-    assert (haze.RADIUS, haze.THIN) == (50, 0.1)
+    assert (haze.RADIUS, haze.LEAST_TRANSMISSION) == (50, 0.1)
 
 
 def test_the_airlight_is_estimated_where_the_dark_channel_is_highest() -> None:

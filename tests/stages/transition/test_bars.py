@@ -55,7 +55,7 @@ def test_layers_do_not_depend_on_bars_and_have_those_of_the_input(kind: str, see
     assert torch.equal(bars.cropped(barred.outgoing), plain.outgoing)
     assert torch.equal(bars.cropped(barred.incoming), plain.incoming)
     for layer in (barred.outgoing, barred.incoming):
-        restored = bars.added(bars.cropped(layer), "input", barred.frames)
+        restored = bars.with_border(bars.cropped(layer), "input", barred.frames)
         assert torch.equal(layer, restored) and layer.shape == barred.frames.shape
     if barred.matte is not None:
         assert barred.matte.shape[-2:] == barred.frames.shape[-2:]

@@ -67,7 +67,7 @@ def test_two_textures_come_apart(seed: int) -> None:
     truth = 0.5 * tiled(random), 0.5 * tiled(random)
     mixed = in_8_bits(truth[0] + truth[1])
     textures = find_textures(mixed)
-    assert textures is not None and textures.left < 0.02
+    assert textures is not None and textures.residual < 0.02
     layers = separate_textures(mixed, textures)
     torch.testing.assert_close(layers[0] + layers[1], mixed)
     assert all(float(layer.min()) >= 0 for layer in layers)
