@@ -152,12 +152,19 @@ class BoundarySearch:
         for tried in dict.fromkeys([window, window.moved(first, last)]):
             related = self.ncc(tried.start, tried.end) > UNRELATED
             found = self.by_model(tried, related)
+            if found is not None and not related and self._likeness(found) > UNRELATED:
+                # Its own ends have more in common than those of the window.
+                related, found = True, self.by_model(tried, True)
             most = LOOSELY_RELATED if related else UNRELATED
-            if found is None or self.ncc(found.first - 1, found.last + 1) > most:
+            if found is None or self._likeness(found) > most:
                 continue
             if not self._is_one_place(found, window):
                 return found
         return None
+
+    def _likeness(self, found: Boundary) -> float:
+        """Return how much the clean frames beside a boundary have in common, as their NCC."""
+        return self.ncc(found.first - 1, found.last + 1)
 
     def examine(self, window: CleanWindow) -> Boundary | None:
         """Return the boundary between the clean frames of a window, or None if there is none."""

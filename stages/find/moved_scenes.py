@@ -8,10 +8,10 @@ look if its camera went on as it moved in the clean frames, and the better pictu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from stages.find.features import Array, warped
@@ -35,7 +35,7 @@ class PlacedErrors:
 
     moved: the squared error of the scenes that move, as a part of what they leave unmoved. It is
         far below 1 where they move as a whole, and above 1 in a wipe.
-    whole: the mean squared error of whole frames, infinite without frames.
+    whole: the sum of the mean squared errors of all frames of the wipe.
     """
 
     moved: float
@@ -43,7 +43,7 @@ class PlacedErrors:
 
 
 def placed_errors(stretch: Stretch, placed: TransitionFit, wipe: TransitionFit) -> PlacedErrors:
-    """Return what placed scenes leave of the frames that are also in a wipe.
+    """Return what placed scenes leave of the frames of a wipe. Frames beside them count as clean.
 
     placed: the transition, of a kind that is undone by placements. wipe: the same one as a wipe,
     whose weights may tell the progress better.
@@ -52,21 +52,19 @@ def placed_errors(stretch: Stretch, placed: TransitionFit, wipe: TransitionFit) 
     progress = measured_progress(stretch, placed)
     size = stretch.frames.shape[1], stretch.frames.shape[2]
     left = unmoved = TINY
-    whole: list[float] = []
+    whole = _error_beside(stretch, placed, wipe)
     for time, pictures in _pictures(stretch, placed):
         if not wipe.before < time < wipe.after:
             continue
         frame = pixels_of(stretch.frames[time])
         edge = progress_of(placer, float(wipe.mix[time - wipe.before - 1]), size)
-        tried = [
-            (_placed_error(frame, pictures, placement), placement)
-            for placement in (
-                placer(value, stretch.aspect)
-                for value in (float(progress[time - placed.before - 1]), edge)
-            )
+        placements = [
+            placer(value, stretch.aspect)
+            for value in (float(progress[time - placed.before - 1]), edge)
         ]
+        tried = [(_placed_error(frame, pictures, one), one) for one in placements]
         error, placement = min(tried, key=lambda item: float(item[0].mean()))
-        whole.append(float(error.mean()))
+        whole += float(error.mean())
         masks = _shown(frame, placement)
         for side, where in enumerate((placement.outgoing, placement.incoming)):
             if where != AffineMap():
@@ -76,7 +74,15 @@ def placed_errors(stretch: Stretch, placed: TransitionFit, wipe: TransitionFit) 
                     float((frame - scenes[side]).square().mean(0)[shown].sum())
                     for scenes in pictures
                 )
-    return PlacedErrors(left / unmoved, sum(whole) / len(whole) if whole else math.inf)
+    return PlacedErrors(left / unmoved, whole)
+
+
+def _error_beside(stretch: Stretch, placed: TransitionFit, wipe: TransitionFit) -> float:
+    """Return the squared errors of the frames of a wipe beside a placement, as clean frames."""
+    beside = [(time, placed.before) for time in range(wipe.before + 1, placed.before)]
+    beside += [(time, placed.after) for time in range(placed.after + 1, wipe.after)]
+    frames = stretch.frames
+    return sum(float(np.square(frames[time] - frames[clean]).mean()) for time, clean in beside)
 
 
 def _placed_error(frame: Tensor, pictures: list[Scenes], placement: Placement) -> Tensor:

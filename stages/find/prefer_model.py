@@ -41,6 +41,8 @@ MOST_LEFT_OF_SCENE = 0.75
 # Soft wipes are told from these by the whole frames: a squeeze left 1.25 times what the clean
 # frames leave unmoved at most, the best of them left 1.36 times as much and more of a soft wipe.
 MOST_LEFT_OF_WIPE = 1.3
+# How many times the error counts of what has the ends of the wipe. Others measured their own ends.
+HANDICAP = 1.25
 LEAST_COVERED = 0.8  # part of a wipe that a push or cover explains if it counts as all of it
 # The contrast ratio is 0 for the contrast of a mixture and 1 for that of a single picture. True
 # dissolves between real shots are mostly within 0.3 of 0, whip pans near 1.
@@ -58,13 +60,13 @@ def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int])
     moves as a whole.
     """
     stretch = Stretch(frames, *reach)
-    candidates = _between_ends(stretch, wipe)
+    between = _between_ends(stretch, wipe)
     near = find_placement(stretch, wipe.before, wipe.after)
-    if near and _explains_more(frames, near, wipe):
-        candidates.append(near)
+    if near and not _explains_more(frames, near, wipe):
+        near = None
     believed = [
-        (errors.whole, placed)
-        for placed in candidates
+        (errors.whole * (1.0 if placed is near else HANDICAP), placed)
+        for placed in ([near] if near else []) + between
         if placed.left <= MOST_LEFT_OF_WIPE * left_unmoved(frames, placed)
         and (errors := placed_errors(stretch, placed, wipe)).moved <= MOST_LEFT_OF_SCENE
     ]
