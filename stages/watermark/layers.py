@@ -147,7 +147,7 @@ def survey_times(
             found = None
             if independent(pictures) >= LEAST_INDEPENDENT:
                 found, _ = quick_search(pictures[spread_indices(len(pictures), SEARCHED)], weight)
-            if found is not None:
+            if found is not None or place_of_standing_mark(pictures) is not None:
                 facts = survey_unknown(pictures, facts, context)
             if facts.opacity > 0:
                 break
