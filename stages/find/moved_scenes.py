@@ -79,8 +79,9 @@ def placed_errors(stretch: Stretch, placed: TransitionFit, wipe: TransitionFit) 
 
 def _error_beside(stretch: Stretch, placed: TransitionFit, wipe: TransitionFit) -> float:
     """Return the squared errors of the frames of a wipe beside a placement, as clean frames."""
-    beside = [(time, placed.before) for time in range(wipe.before + 1, placed.before)]
-    beside += [(time, placed.after) for time in range(placed.after + 1, wipe.after)]
+    times = range(wipe.before + 1, wipe.after)
+    beside = [(time, placed.before) for time in times if time < placed.before]
+    beside += [(time, placed.after) for time in times if time > placed.after]
     frames = stretch.frames
     return sum(float(np.square(frames[time] - frames[clean]).mean()) for time, clean in beside)
 

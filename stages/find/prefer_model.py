@@ -31,17 +31,19 @@ from stages.kinds import DISSOLVE, TRANSITION_KINDS
 from stages.mixing.light_dissolve import GAMMA
 
 PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
-# A push or cover is taken for a transition if it leaves at most this part of what the two clean
-# frames, unmoved, leave. True ones left 0.05 to 0.42, and 0.68 once.
+# Scenes that move as a whole are believed near a wipe if they leave at most this part of what the
+# two clean frames, unmoved, leave. True ones left 0.05 to 0.42, and 0.68 once.
 MOST_LEFT_OF_UNMOVED = 0.5
-# Where a scene moves as a whole, moving its clean frame leaves at most this part of what the frame
-# leaves unmoved. Drawn pushes, covers, reveals and squeezes left 0.008 to 0.58. The best of them
-# left 0.95 and more of hard wipes, and 0.64 and more of soft ones.
+# Where a scene moves as a whole, its moved clean frame leaves at most this part of what the unmoved
+# one leaves. Drawn pushes, covers, reveals and squeezes left 0.008 to 0.58. In hard wipes the best
+# placement left 0.95 and more, in soft ones 0.64 and more.
 MOST_LEFT_OF_SCENE = 0.75
-# Soft wipes are told from these by the whole frames: a squeeze left 1.25 times what the clean
-# frames leave unmoved at most, the best of them left 1.36 times as much and more of a soft wipe.
-MOST_LEFT_OF_WIPE = 1.3
-# How many times the error counts of what has the ends of the wipe. Others measured their own ends.
+# Between the ends of a wipe, a placement leaves at most this many times what the two clean frames,
+# unmoved, leave. A drawn squeeze left 1.25 times as much. In soft wipes the best placement left
+# 1.36 times as much and more.
+MOST_LEFT_BETWEEN = 1.3
+# The error of a placement between the ends of a wipe counts this many times against one that
+# measured its own ends. Both leave nearly the same where still pictures are wiped.
 HANDICAP = 1.25
 LEAST_COVERED = 0.8  # part of a wipe that a push or cover explains if it counts as all of it
 # The contrast ratio is 0 for the contrast of a mixture and 1 for that of a single picture. True
@@ -67,7 +69,7 @@ def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int])
     believed = [
         (errors.whole * (1.0 if placed is near else HANDICAP), placed)
         for placed in ([near] if near else []) + between
-        if placed.left <= MOST_LEFT_OF_WIPE * left_unmoved(frames, placed)
+        if placed.left <= MOST_LEFT_BETWEEN * left_unmoved(frames, placed)
         and (errors := placed_errors(stretch, placed, wipe)).moved <= MOST_LEFT_OF_SCENE
     ]
     return min(believed, key=lambda item: item[0], default=(0.0, wipe))[1]

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from stages.diagnosis import (
     NOT_THERE,
+    PERHAPS,
     ClipSample,
     Diagnosis,
     verdict_of,
@@ -33,8 +34,8 @@ from stages.watermark.search import (
 )
 from stages.watermark.standing import (
     CERTAIN,
+    LEAST_SIDE,
     LIKELY,
-    StandingPixels,
     find_standing_mark,
     standing_pixels,
 )
@@ -46,8 +47,6 @@ see :data:`stages.watermark.search.SHARED_GAIN`."""
 MOST_MISSED = 1.0
 """Error along the outline of a mark, beside that along the scene's motion, above which it is a part
 of the scene (:func:`stages.watermark.stays.error_beside_motion`)."""
-LEAST_SIDE = 8
-"""Pixels of a side of the frames from which a mark is searched."""
 SHOWN = 0.5
 """Part of the outline's contrast that the mark has to explain in a frame to count as seen."""
 
@@ -56,17 +55,14 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     """Return the verdict on a mark that all frames or pictures share.
 
     Pictures of different scenes share nothing else. In a clip, a mark stands still while the scene
-    moves past it. If the scene stands still, too, only what changes in it tells of a mark.
+    moves past it. Where its outline is too short for that, or the scene stands still, too, it stays
+    while what is around it changes.
     """
     if min(sample.frames.shape[-2:]) < LEAST_SIDE:
         return Diagnosis("mark", NOT_THERE, "the picture is too small to tell a mark")
     if sample.unordered:
         return _in_pictures(sample)
-    if sample.runs:
-        standing = standing_pixels(sample.runs)
-        if standing.are_told:
-            return _by_standing(sample, standing)
-    return _in_still_scene(sample)
+    return _by_standing(sample) or _by_change(sample)
 
 
 def _in_pictures(sample: ClipSample) -> Diagnosis:
@@ -89,8 +85,8 @@ def _in_pictures(sample: ClipSample) -> Diagnosis:
     return _found(mark, resize(sample.frames, (size[0], size[1])), sample, limit)
 
 
-def _in_still_scene(sample: ClipSample) -> Diagnosis:
-    """Return the verdict on a mark in a clip whose scene hardly moves.
+def _by_change(sample: ClipSample) -> Diagnosis:
+    """Return the verdict on a mark that stays while the frames around it change.
 
     The evidence is the gain of :func:`stages.watermark.search.refined_mark` per outline pixel.
     """
@@ -122,23 +118,24 @@ def _nothing_stays(count: float) -> Diagnosis:
     return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
 
 
-def _by_standing(sample: ClipSample, standing: StandingPixels) -> Diagnosis:
-    """Return the verdict on a mark past which the scene moves.
+def _by_standing(sample: ClipSample) -> Diagnosis | None:
+    """Return the verdict on a mark past which the scene moves, or None where none is likely.
 
     The evidence is the gain of the mark per outline pixel, and what of its outline stands still.
     """
-    evidence: dict[str, object] = {"standing_pixels": int(standing.pixels.sum())}
+    if not sample.runs:
+        return None
+    standing = standing_pixels(sample.runs)
     found = find_standing_mark(sample.frames, standing) if standing.are_enough else None
     if found is None or found.strength < LIKELY:
-        return Diagnosis(
-            "mark", NOT_THERE, "nothing stays in place while the scene moves", evidence
-        )
+        return None
     size = found.mark.matte.shape[-2:]
-    frames = resize(sample.frames, (size[0], size[1]))
-    told = _found(found.mark, frames, sample, SHARED_GAIN)
-    evidence |= {**told.evidence, "outline_standing": round(found.caught, 2)}
-    verdict = verdict_of(found.strength, LIKELY, CERTAIN)
-    return Diagnosis("mark", verdict, told.account, evidence)
+    told = _found(found.mark, resize(sample.frames, (size[0], size[1])), sample, SHARED_GAIN)
+    evidence = {**told.evidence, "outline_standing": round(found.caught, 2)}
+    verdict, account = verdict_of(found.strength, LIKELY, CERTAIN), told.account
+    if not found.is_translucent:
+        verdict, account = PERHAPS, f"{account}; or a thing that stands still before the scene"
+    return Diagnosis("mark", verdict, account, evidence)
 
 
 def _search_again(pictures: Tensor, weight: Tensor, mark: Mark) -> tuple[Mark | None, Tensor]:

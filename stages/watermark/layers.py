@@ -37,7 +37,7 @@ from stages.watermark.pictures import (
 )
 from stages.watermark.presence import parts_in_time, shown_frames
 from stages.watermark.quick import quick_search
-from stages.watermark.standing import place_of_standing_mark
+from stages.watermark.standing import LEAST_SIDE, certain_standing_mark
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 LEAST_INDEPENDENT = 1.5  # with fewer independent frames than this, the clip counts as one picture
@@ -70,7 +70,6 @@ DOUBTFUL = (
     "what was found at the place that {hint} marks in {frames} explains little of its own outline, "
     "so it may be a part of the picture; compare the clean layer with the input"
 )
-LEAST_SIDE = 8  # pixels of a side of the frames from which a mark is searched
 KNOWN_LOST = 0.9
 """Opacity of a known mark above which the picture is filled. Its noise would be amplified ten
 times."""
@@ -147,7 +146,9 @@ def survey_times(
             found = None
             if independent(pictures) >= LEAST_INDEPENDENT:
                 found, _ = quick_search(pictures[spread_indices(len(pictures), SEARCHED)], weight)
-            if found is not None or place_of_standing_mark(pictures) is not None:
+            if found is not None or (
+                context.hint is None and certain_standing_mark(pictures) is not None
+            ):
                 facts = survey_unknown(pictures, facts, context)
             if facts.opacity > 0:
                 break
@@ -178,17 +179,20 @@ def survey_unknown(
     count = independent(sample)
     if context.unordered and count > MOST_COPIES:
         count = float(len(sample))  # separate pictures share nothing but the mark
-    place = None
-    if context.hint is None and not context.unordered and min(size) >= LEAST_SIDE:
-        place = place_of_standing_mark(sample)
-    if place is not None:
-        box, count = box & (resized_map(place.float(), size) > 0), max(count, SEARCHED)
+    standing = None
+    if context.hint is None and not context.unordered:
+        standing = certain_standing_mark(sample)
+    if standing is not None:
+        box = box & (resized_map(standing.place.float(), size) > 0)
+        count = max(count, SEARCHED)
     alike = count < LEAST_INDEPENDENT
     too_alike = context.hint is None and alike and not context.force
     if too_alike or min(size) < LEAST_SIDE or not bool(box.any()):
         return facts
     weight = torch.ones(size)
-    if context.hint is None and place is None and not alike:
+    if standing is not None:
+        weight = resized_map(standing.weight, size)
+    elif context.hint is None and not alike:
         weight = motion_weight(sample)
     # Nearly equal frames say no more than one of them.
     searched = sample[len(sample) // 2][None] if alike else sample

@@ -20,11 +20,15 @@ from torch import Tensor
 
 from stages.motion.flow import box, flows, length, resize, warp
 from stages.watermark.effort import EFFORTS, SEARCHED
+from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, dilated
+from stages.watermark.fit import OPAQUE
 from stages.watermark.pictures import bounds_around, inner_part, spread_indices
-from stages.watermark.search import find_mark, outline_length
+from stages.watermark.search import find_mark, mark_at, outline_length
 from stages.watermark.stays import MOST_ERROR, pairs_of, scene_flow
 
+LEAST_SIDE = 8
+"""Pixels of a side of the frames from which a mark is searched."""
 COMPARED_PIXELS = 40_000
 """Most pixels of the frames that are compared, and in which the mark is searched."""
 GAPS = (1, 3, 8)
@@ -35,6 +39,10 @@ CLEARLY = 0.02
 """Least error along the scene's motion, as a difference in [0, 1], beyond that in place."""
 IN_PLACE = 0.5
 """Most error in place, as a part of that along the motion."""
+LEAST_ERROR = 0.004
+"""Error, as a difference in [0, 1], that coding makes."""
+LEAST_WEIGHT = 0.25
+"""How much a pixel counts, at least, that moves with the scene."""
 CROWD, CROWDED = 4, 0.12
 """Pixels around a standing one among which others stand, and the least part of them. Strokes have
 neighbours; what flow got wrong is scattered."""
@@ -46,11 +54,17 @@ LEAST_MOVING = 0.5
 """Part of the pixels, in the mean over the pairs, that has to move. In a scene that stands still,
 what is near a moving thing seems to stand still against it."""
 LEAST_STANDING = 60
-"""Fewest standing pixels of an outline. Drawn marks over moving scenes had 83 and more."""
+"""Fewest standing pixels of an outline. Large drawn texts had 83 and more. Small ones have fewer,
+and are left to the search by what changes."""
 LIKELY, CERTAIN = 18.0, 23.0
 """Nats per outline pixel, times the part of the standing pixels that are on the outline, from which
-a mark may be there, and is there. Drawn marks had 30 and more, things in 84 pieces of real shots
-that moved enough 17 and less."""
+a mark may be there, and is there. Drawn texts had 30 and more, most drawn plates 33 and more. What
+was found in 84 pieces of real shots that moved enough had 17 and less."""
+LEAST_SEEN_THROUGH = 0.5
+"""Least part of the expected change that is seen inside a translucent mark. Twelve drawn marks had
+0.93 and more, opaque things before a moving scene 0.05 and less."""
+AROUND_IT = 8
+"""Pixels around a mark in which the change of the scene is measured."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +73,15 @@ class StandingPixels:
 
     pixels: ``(h, w)``, boolean. moving: part of the pixels, in the mean over all pairs of frames,
     that the scene moves.
+    weight: how much each pixel counts in the search for a mark, ``(h, w)`` in [0, 1]. What agrees
+    along the motion and not in place belongs to the scene.
+    change: how much each pixel changes in place, ``(h, w)``: a mean difference in [0, 1].
     """
 
     pixels: Tensor
     moving: float
+    weight: Tensor
+    change: Tensor
 
     @property
     def are_told(self) -> bool:
@@ -80,20 +99,29 @@ class StandingMark:
     """Hold a mark whose outline stands still while the scene moves.
 
     mark: ``(1, h, w)`` and ``(3, h, w)``, of the size of the frames that were compared.
-    place: ``(h, w)``, boolean, where it may be.
+    place: ``(h, w)``, boolean, where it may be. weight: as of :class:`StandingPixels`.
     nats: by which it makes the frames more continuous, for each pixel of its outline.
     caught: the part of the standing pixels that lie on its outline, 0 to 1.
+    seen_through: how much its inside changes, as a part of what the scene around it would change
+        there under its opacity. It is near 0 for an opaque thing before the scene.
     """
 
     mark: Mark
     place: Tensor
+    weight: Tensor
     nats: float
     caught: float
+    seen_through: float
 
     @property
     def strength(self) -> float:
-        """How sure it is, in nats: see :data:`CERTAIN`."""
+        """How sure it is that something stands there, in nats: see :data:`CERTAIN`."""
         return self.nats * self.caught
+
+    @property
+    def is_translucent(self) -> bool:
+        """Whether the scene shows through it, as it does not through a thing before the scene."""
+        return self.seen_through >= LEAST_SEEN_THROUGH and self.mark.opacity <= OPAQUE
 
 
 def standing_pixels(runs: Sequence[Tensor]) -> StandingPixels:
@@ -119,21 +147,29 @@ def standing_pixels(runs: Sequence[Tensor]) -> StandingPixels:
     in_place, along = in_place / times, along / times
     stands = (along - in_place > CLEARLY) & (in_place < IN_PLACE * along)
     crowded = box(stands.float()[None, None], CROWD)[0, 0] > CROWDED
-    return StandingPixels(stands & crowded, float(counted.mean()) / max(1, pairs))
+    weight = (2 * along / (in_place + along + LEAST_ERROR)).clamp(LEAST_WEIGHT, 1)
+    return StandingPixels(stands & crowded, float(counted.mean()) / max(1, pairs), weight, in_place)
 
 
-def place_of_standing_mark(frames: Tensor) -> Tensor | None:
-    """Return where a mark stands in a clip beyond doubt, ``(h, w)``, boolean, or None.
+def certain_standing_mark(frames: Tensor) -> StandingMark | None:
+    """Return the translucent mark that stands in a clip beyond doubt, or None.
 
     frames: spread over the clip, ``(S, 3, H, W)``.
     """
+    if min(frames.shape[-2:]) < LEAST_SIDE:
+        return None
     standing = standing_pixels([frames])
     found = find_standing_mark(frames, standing) if standing.are_enough else None
-    return found.place if found is not None and found.strength >= CERTAIN else None
+    if found is None or not found.is_translucent or found.strength < CERTAIN:
+        return None
+    return found
 
 
 def find_standing_mark(frames: Tensor, standing: StandingPixels) -> StandingMark | None:
     """Return the mark of one opacity and colour whose outline stands, or None without one.
+
+    Where its outline stands tells its opacity and colour. By these, all of it is cut out, because
+    an edge along the motion does not stand.
 
     frames: spread over the clip, ``(S, 3, H, W)``. standing: there are some.
     """
@@ -141,20 +177,61 @@ def find_standing_mark(frames: Tensor, standing: StandingPixels) -> StandingMark
     place = filled_boxes(dilated(pixels, AROUND))
     size = (pixels.shape[-2], pixels.shape[-1])
     area = bounds_around(place, MARGIN)
-    pictures = resize(frames[spread_indices(len(frames), SEARCHED)], size)[(..., *area)]
-    allowed = inner_part(place[area])
-    weight = torch.ones_like(allowed)
+    pictures = resize(frames[spread_indices(len(frames), SEARCHED)], size)
     turns = EFFORTS["fast"].turns
-    found = find_mark(pictures, allowed, weight, turns=turns, least_gain=0.0)
+    found = find_mark(
+        pictures[(..., *area)],
+        inner_part(place[area]),
+        standing.weight[area],
+        turns=turns,
+        least_gain=0.0,
+    )
     if found is None:
         return None
-    chosen = found.matte[0] > 0
+    everywhere = inner_part(torch.ones_like(place))
+    evidence = Evidence(pictures, standing.weight, _whole(found.matte, area, size)[0] > 0)
+    cut = mark_at(evidence, found.opacity, found.hue, everywhere, turns)
+    chosen = parts_that_touch(cut.matte[0] > 0, pixels)
+    if not bool(chosen.any()):
+        return None
+    matte = chosen[None] * cut.opacity
+    gain = -evidence.cut(cut.opacity, cut.hue).cost(chosen)
+    mark = Mark(matte, matte * cut.hue.view(3, 1, 1), cut.opacity, gain)
     outline = dilated(chosen, 2) & ~dilated(chosen, -2)
-    caught = float((outline & pixels[area]).sum()) / max(1, int(pixels.sum()))
-    matte, ink = torch.zeros(1, *size), torch.zeros(3, *size)
-    matte[(..., *area)], ink[(..., *area)] = found.matte, found.ink
-    mark = Mark(matte, ink, found.opacity, found.gain)
-    return StandingMark(mark, place, found.gain / max(1, outline_length(found)), caught)
+    caught = float((outline & pixels).sum()) / max(1, int(pixels.sum()))
+    place = place | filled_boxes(dilated(chosen, AROUND))
+    nats = mark.gain / max(1, outline_length(mark))
+    through = part_seen_through(standing.change, mark)
+    return StandingMark(mark, place, standing.weight, nats, caught, through)
+
+
+def _whole(layer: Tensor, area: tuple[slice, slice], size: tuple[int, int]) -> Tensor:
+    """Return a layer ``(C, h', w')`` of an area in a picture of zeros, ``(C, h, w)``."""
+    whole = torch.zeros(len(layer), *size)
+    whole[(..., *area)] = layer
+    return whole
+
+
+def part_seen_through(change: Tensor, mark: Mark) -> float:
+    """Return how much the inside of a mark changes, as a part of what is expected.
+
+    change: of each pixel in place, ``(h, w)``.
+    """
+    chosen = mark.matte[0] > 0
+    inside = dilated(chosen, -1)
+    inside = inside if bool(inside.any()) else chosen
+    around = dilated(chosen, AROUND_IT) & ~dilated(chosen, 2)
+    expected = (1 - mark.opacity) * float(change[around].mean()) if bool(around.any()) else 0.0
+    return float(change[inside].mean()) / expected if expected > 0 else 0.0
+
+
+def parts_that_touch(place: Tensor, other: Tensor) -> Tensor:
+    """Return the connected parts of a place that touch another one; all ``(h, w)``, boolean."""
+    count, labels = cv2.connectedComponents(place.numpy().astype(np.uint8))
+    parts = torch.from_numpy(labels).long()
+    is_touched = torch.zeros(count, dtype=torch.bool)
+    is_touched[parts[dilated(other, 1) & place]] = True
+    return place & is_touched[parts]
 
 
 def filled_boxes(place: Tensor) -> Tensor:

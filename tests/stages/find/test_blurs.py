@@ -7,6 +7,7 @@ import pytest
 import torch
 from clips import drifting
 from torch import Tensor
+from torch.nn import functional
 
 from stages.find.blurs import find_blur
 from stages.find.placements import place
@@ -43,6 +44,13 @@ def changed(one: Tensor, other: Tensor, part: float, change: str) -> Tensor:
     if change == "push":
         placer = TRANSITION_KINDS["push"].effects["slideleft"]
         return place((one, other), placer(part, SIZE[0] / SIZE[1]))
+    if change == "smooth":
+        soft = [functional.avg_pool2d(each, 25, 1, 12) for each in (one, other)]
+        return blend(soft[0], soft[1], part)
+    if change == "plain":
+        return blend(
+            *(each.mean((1, 2), keepdim=True).expand_as(each) for each in (one, other)), part
+        )
     return torch.where(torch.arange(SIZE[1]) < part * SIZE[1], other, one)
 
 
@@ -54,7 +62,7 @@ def test_a_blur_of_panned_scenes_has_its_own_ends(seed: int, off: tuple[int, int
     assert (found.before, found.after, found.kind, found.effect) == (BEFORE, AFTER, "blur", "hblur")
 
 
-@pytest.mark.parametrize("change", ["dissolve", "push", "wipe"])
+@pytest.mark.parametrize("change", ["dissolve", "push", "wipe", "smooth", "plain"])
 @pytest.mark.parametrize("seed", range(4))
 def test_what_keeps_its_detail_is_no_blur(seed: int, change: str) -> None:
     assert find_blur(stretch_of(seed, change), BEFORE, AFTER) is None
