@@ -273,9 +273,10 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         shown = shown_frames(frames, matte, facts.color)
     # Pixels without a mark stay the same to the bit.
     clean = WatermarkComposite(matte).reconcile(frames, frames, facts.color)[0]
+    # Unlike pictures, the frames of a clip are compressed in ways that leave no known steps.
+    pictures = context.unordered or len(frames) == 1
+    qualities: list[int | None] = [None for _ in frames]
     if bool((touched & ~facts.lost).any()):
-        # Unlike pictures, the frames of a clip are compressed in ways that leave no known steps.
-        pictures = context.unordered or len(frames) == 1
         qualities = [jpeg_quality(frame) if pictures else None for frame in frames]
         clean = without_rounding(clean, through, qualities)
     seconds["invert"] = time.monotonic() - began
@@ -284,8 +285,10 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         clean[shown] = fill(clean[shown], facts.lost, context, facts.effort.fill_steps)
         seconds["fill"] = time.monotonic() - began - seconds["invert"]
     # A clip has too many frames for the time that their outlines take.
-    if context.unordered or len(frames) == 1:
-        clean = with_likely_outline(clean, through, facts.color)
+    if pictures:
+        compressed = [quality is not None for quality in qualities]
+        alone = len(frames) == 1 and not facts.placement
+        clean = with_likely_outline(clean, frames, through, facts.color, compressed, alone=alone)
     if facts.at_times:
         clean = torch.where(shown.view(-1, 1, 1, 1), clean, frames)
         matte = matte * shown.view(-1, 1, 1, 1)

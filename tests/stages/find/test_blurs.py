@@ -48,9 +48,8 @@ def changed(one: Tensor, other: Tensor, part: float, change: str) -> Tensor:
         soft = [functional.avg_pool2d(each, 25, 1, 12) for each in (one, other)]
         return blend(soft[0], soft[1], part)
     if change == "plain":
-        return blend(
-            *(each.mean((1, 2), keepdim=True).expand_as(each) for each in (one, other)), part
-        )
+        plain = [each.mean((1, 2), keepdim=True).expand_as(each) for each in (one, other)]
+        return blend(plain[0], plain[1], part)
     return torch.where(torch.arange(SIZE[1]) < part * SIZE[1], other, one)
 
 
