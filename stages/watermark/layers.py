@@ -139,7 +139,7 @@ def survey_times(
 
     sample: frames ``(S, 3, H, W)`` of a clip.
     """
-    if facts.opacity == 0 and context.mark is None:
+    if facts.opacity == 0 and context.mark is None and min(sample.shape[-2:]) >= LEAST_SIDE:
         for part in parts_in_time(len(sample)):
             pictures = sample[part]
             weight = motion_weight(pictures)

@@ -141,6 +141,13 @@ def test_rough_pictures_stay_finite(count: int) -> None:
     )
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 20), (7, 40)])
+def test_a_tiny_clip_without_a_hint_is_left(size: tuple[int, int]) -> None:
+    frames = torch.rand(10, 3, *size, generator=torch.Generator().manual_seed(size[1]))
+    separated = remove_mark(frames, make_context(unordered=False))
+    assert torch.equal(separated.layers["clean"], frames)
+
+
 def test_frames_that_are_alike_count_as_one() -> None:
     assert independent(scene().expand(5, -1, -1, -1)) == pytest.approx(1, abs=1e-3)
     noise = torch.rand(5, 3, *SIZE, generator=torch.Generator().manual_seed(0))
