@@ -32,7 +32,6 @@ from stages.watermark.pictures import (
     distinct,
     independent,
     motion_weight,
-    resized_map,
     spread_indices,
 )
 from stages.watermark.presence import parts_in_time, shown_frames
@@ -183,7 +182,7 @@ def survey_unknown(
     if context.hint is None and not context.unordered:
         standing = certain_standing_mark(sample)
     if standing is not None:
-        box = box & (resized_map(standing.place.float(), size) > 0)
+        box = box & standing.place_at(size)
         count = max(count, SEARCHED)
     alike = count < LEAST_INDEPENDENT
     too_alike = context.hint is None and alike and not context.force
@@ -191,7 +190,7 @@ def survey_unknown(
         return facts
     weight = torch.ones(size)
     if standing is not None:
-        weight = resized_map(standing.weight, size)
+        weight = standing.weight_at(size)
     elif context.hint is None and not alike:
         weight = motion_weight(sample)
     # Nearly equal frames say no more than one of them.

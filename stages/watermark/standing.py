@@ -23,7 +23,7 @@ from stages.watermark.effort import EFFORTS, SEARCHED
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, dilated
 from stages.watermark.fit import OPAQUE
-from stages.watermark.pictures import bounds_around, inner_part, spread_indices
+from stages.watermark.pictures import bounds_around, inner_part, resized_map, spread_indices
 from stages.watermark.search import find_mark, mark_at, outline_length
 from stages.watermark.stays import MOST_ERROR, pairs_of, scene_flow
 
@@ -48,6 +48,9 @@ CROWD, CROWDED = 4, 0.12
 neighbours; what flow got wrong is scattered."""
 AROUND = 6
 """Pixels around standing ones in which the mark is searched."""
+MORE = 1.3
+"""How many times the nats of a mark near its standing outline a larger one has to gain. Plates of
+which one end stands gain 2 and more; what else touches a text gains little."""
 MARGIN = 8
 """Pixels around the place that the search also reads."""
 LEAST_MOVING = 0.5
@@ -118,6 +121,14 @@ class StandingMark:
         """How sure it is that something stands there, in nats: see :data:`CERTAIN`."""
         return self.nats * self.caught
 
+    def place_at(self, size: torch.Size) -> Tensor:
+        """Return its place at another size, boolean."""
+        return resized_map(self.place.float(), size) > 0
+
+    def weight_at(self, size: torch.Size) -> Tensor:
+        """Return the pixels' weight at another size. It has no steps, which a cut would follow."""
+        return resize(self.weight[None, None], (size[0], size[1]))[0, 0]
+
     @property
     def is_translucent(self) -> bool:
         """Whether the scene shows through it, as it does not through a thing before the scene."""
@@ -168,8 +179,8 @@ def certain_standing_mark(frames: Tensor) -> StandingMark | None:
 def find_standing_mark(frames: Tensor, standing: StandingPixels) -> StandingMark | None:
     """Return the mark of one opacity and colour whose outline stands, or None without one.
 
-    Where its outline stands tells its opacity and colour. By these, all of it is cut out, because
-    an edge along the motion does not stand.
+    Where its outline stands tells its opacity and colour. If these explain much more beyond that
+    place, all of that is the mark, because an edge along the motion does not stand.
 
     frames: spread over the clip, ``(S, 3, H, W)``. standing: there are some.
     """
@@ -188,19 +199,24 @@ def find_standing_mark(frames: Tensor, standing: StandingPixels) -> StandingMark
     )
     if found is None:
         return None
+    near = _whole(found.matte, area, size)[0] > 0
     everywhere = inner_part(torch.ones_like(place))
-    evidence = Evidence(pictures, standing.weight, _whole(found.matte, area, size)[0] > 0)
+    evidence = Evidence(pictures, standing.weight, near)
     cut = mark_at(evidence, found.opacity, found.hue, everywhere, turns)
-    chosen = parts_that_touch(cut.matte[0] > 0, pixels)
+    grown = parts_that_touch(cut.matte[0] > 0, pixels)
+    costs = evidence.cut(found.opacity, found.hue)
+    gains = -costs.cost(near), -costs.cost(grown)
+    is_larger = gains[1] > MORE * gains[0]
+    chosen, gain = (grown, gains[1]) if is_larger else (near, gains[0])
     if not bool(chosen.any()):
         return None
-    matte = chosen[None] * cut.opacity
-    gain = -evidence.cut(cut.opacity, cut.hue).cost(chosen)
-    mark = Mark(matte, matte * cut.hue.view(3, 1, 1), cut.opacity, gain)
+    matte = chosen[None] * found.opacity
+    mark = Mark(matte, matte * found.hue.view(3, 1, 1), found.opacity, gain)
     outline = dilated(chosen, 2) & ~dilated(chosen, -2)
     caught = float((outline & pixels).sum()) / max(1, int(pixels.sum()))
-    place = place | filled_boxes(dilated(chosen, AROUND))
-    nats = mark.gain / max(1, outline_length(mark))
+    if is_larger:
+        place = place | filled_boxes(dilated(chosen, AROUND))
+    nats = gain / max(1, outline_length(mark))
     through = part_seen_through(standing.change, mark)
     return StandingMark(mark, place, standing.weight, nats, caught, through)
 
