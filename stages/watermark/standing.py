@@ -9,7 +9,6 @@ Frames ``(T, 3, H, W)`` in [0, 1]; maps ``(h, w)`` of smaller pictures.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.motion.flow import box, flows, length, resize, warp
+from stages.motion.flow import box, flows, length, resize, warp, within
 from stages.watermark.effort import EFFORTS, SEARCHED
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, dilated, solve
@@ -138,9 +137,8 @@ class StandingMark:
 
 def standing_pixels(runs: Sequence[Tensor]) -> StandingPixels:
     """Return where the frames of runs ``(T, 3, H, W)`` agree in place alone."""
-    height, width = runs[0].shape[-2:]
-    scale = math.sqrt(min(1.0, COMPARED_PIXELS / (height * width)))
-    size = max(8, round(scale * height)), max(8, round(scale * width))
+    height, width = within((runs[0].shape[-2], runs[0].shape[-1]), COMPARED_PIXELS)
+    size = max(LEAST_SIDE, height), max(LEAST_SIDE, width)
     in_place, along, counted, pairs = torch.zeros(size), torch.zeros(size), torch.zeros(size), 0
     everywhere = torch.ones(size)
     for run in runs:
