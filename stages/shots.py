@@ -85,19 +85,21 @@ class Transition:
 
         It must mix at least one frame, have a known kind, and have a shot on at least one side.
         """
-        return (
-            len(self) > 0
-            and TRANSITION_KINDS[self.kind].separable
-            and (self.outgoing, self.incoming) != (None, None)
-        )
+        return self.extends_shots and TRANSITION_KINDS[self.kind].separable
 
     @property
-    def handover_frame(self) -> int:
-        """The first frame in which the incoming side has a weight of 0.5 or more.
+    def is_held(self) -> bool:
+        """Whether its frames are not taken apart, and the shots beside it hold clean frames."""
+        return self.extends_shots and not self.separable
 
-        Where the frames are not taken apart, they belong to the incoming side from this one on.
-        """
-        return self.first_frame + sum(weight < 0.5 for weight in self.mix)
+    @property
+    def extends_shots(self) -> bool:
+        """Whether shots go on through its frames: it has some, and a shot on at least one side."""
+        return (
+            len(self) > 0
+            and TRANSITION_KINDS[self.kind].extends_scenes
+            and (self.outgoing, self.incoming) != (None, None)
+        )
 
 
 @dataclass(frozen=True)
@@ -142,19 +144,15 @@ class Analysis:
     def covered(self, shot: int) -> tuple[int, int]:
         """Return the first and last frame (inclusive) that shot number ``shot`` has.
 
-        These are the frames in which it is visible, alone or mixed. A transition of the kind
-        ``other`` is not taken apart: its frames belong to the outgoing shot up to
-        :attr:`Transition.handover_frame`, and to the incoming one from there on. If one side is a
-        plain colour, all of its frames belong to the shot.
+        These are the frames in which it is visible, alone or mixed. A shot goes on through a
+        transition of the kind ``other``, too, although nothing is known of it there.
         """
         first, last = self.shots[shot].first_frame, self.shots[shot].last_frame
         for transition in self.transitions:
             if not len(transition):
                 continue
-            sides = (transition.outgoing, transition.incoming)
-            whole = TRANSITION_KINDS[transition.kind].separable or None in sides
             if transition.incoming == shot:
-                first = min(first, transition.first_frame if whole else transition.handover_frame)
+                first = min(first, transition.first_frame)
             if transition.outgoing == shot:
-                last = max(last, transition.last_frame if whole else transition.handover_frame - 1)
+                last = max(last, transition.last_frame)
         return first, last

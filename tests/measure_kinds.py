@@ -202,7 +202,7 @@ def separated(clip: MadeClip, analysis: Analysis) -> list[dict[int, Pixels]]:
         first, last = analysis.covered(shot)
         shots.append({number: clip.frames[number] for number in range(first, last + 1)})
     for transition in analysis.transitions:
-        if transition.separable:
+        if transition.extends_shots:
             separate_into(shots, clip, transition)
     return shots
 

@@ -38,7 +38,7 @@ def placed_transition(transition: Mapping[str, Any], folder: str, offset: int) -
         "first_frame": transition["first_frame"] + offset,
         "last_frame": transition["last_frame"] + offset,
     }
-    for side in ("from", "to", "matte"):
+    for side in ("from", "to", "matte", "mixed"):
         if placed.get(side) is not None:
             placed[side] = f"{folder}/{placed[side]}"
     if placed.get("event"):

@@ -48,8 +48,9 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
     """
     colors = read_colors(manifest.get("colors", []))
     transitions = sorted(read_transitions(manifest["transitions"]), key=lambda entry: entry.first)
-    scenes = _scenes(manifest["layers"], info)
-    clips, joins = edited_clips(scenes, transitions, colors)
+    scenes = _media(manifest["layers"], "scene", info)
+    mixed = _media(manifest["layers"], "mixed", info)
+    clips, joins = edited_clips({**scenes, **mixed}, transitions, colors)
     shots = [_shot_row(name, media, transitions) for name, media in scenes.items()]
     markers = [
         *poor_quality_markers(transitions),
@@ -95,18 +96,20 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
     )
 
 
-def _scenes(layers: Iterable[Mapping[str, Any]], info: ClipInfo) -> dict[str, TimelineMedia]:
-    """Return the media of each scene by its name; layers: as the manifest lists them."""
+def _media(
+    layers: Iterable[Mapping[str, Any]], role: str, info: ClipInfo
+) -> dict[str, TimelineMedia]:
+    """Return the media of layers with a role, by name; layers: as the manifest lists them."""
     spans = [(layer, *frames_of_entry(layer)) for layer in layers]
     return {
-        layer["name"]: _scene_media(str(layer["path"]), first, last, info)
+        layer["name"]: _layer_media(str(layer["path"]), first, last, info)
         for layer, first, last in spans
-        if layer["role"] == "scene"
+        if layer["role"] == role
     }
 
 
-def _scene_media(path: str, first: int, last: int, info: ClipInfo) -> TimelineMedia:
-    """Return the media of a scene; path: its file's name. first, last: the frames it holds."""
+def _layer_media(path: str, first: int, last: int, info: ClipInfo) -> TimelineMedia:
+    """Return the media of a layer; path: its file's name. first, last: the frames it holds."""
     start, _ = time_code_of(info)
     return TimelineMedia(
         name=path,

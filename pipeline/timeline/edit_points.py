@@ -1,13 +1,12 @@
 """Divide a run's timeline into clips at its edit points.
 
-The edit point of a transition is the middle of its mixed frames. If these were not taken apart, it
-is the frame from which on the incoming scene outweighs the outgoing one.
+The edit point of a transition is the middle of its mixed frames. If these were not taken apart, a
+layer of its own has them, and there is an edit point at both of its ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline.timeline.entries import ColorEntry, TransitionEntry
 from pipeline.timeline.model import TimelineClip, TimelineMedia, TimelineTransition
@@ -24,7 +23,8 @@ def edited_clips(
 ) -> tuple[tuple[TimelineClip, ...], tuple[Join, ...]]:
     """Return the clips from edit point to edit point, and what joins each to the next.
 
-    scenes: the media of each scene, by its name. transitions: in order of time.
+    scenes: the media of each scene, and of mixed frames that were not taken apart, by name.
+    transitions: in order of time.
     """
     spans = [(media.first, media.last) for media in scenes.values()]
     spans += [(gap.first, gap.last) for gap in colors]
@@ -33,10 +33,9 @@ def edited_clips(
     clips: list[TimelineClip] = []
     joins: list[Join] = []
     first = begin  # of the next clip
-    shown = _shown_in_turn(scenes, transitions)
-    # After the last scene, the entry is None: no transition follows.
-    for name, entry in zip_longest(shown, transitions):
-        join, edit_point = (None, end + 1) if entry is None else _join_and_edit_point(entry, begin)
+    last_shown = transitions[-1].after if transitions else next(iter(scenes))
+    # No transition follows the last scene.
+    for name, join, edit_point in [*_edits(transitions, begin), (last_shown, None, end + 1)]:
         if edit_point > first:
             clips.append(_clip_of(name, first, edit_point - 1, scenes))
             joins.append(join)
@@ -48,13 +47,17 @@ def edited_clips(
     return tuple(clips), tuple(joins[:-1])
 
 
-def _shown_in_turn(
-    scenes: Mapping[str, TimelineMedia], transitions: Sequence[TransitionEntry]
-) -> list[str]:
-    """Return the scene or colour before each transition, and the one after the last transition."""
-    if not transitions:
-        return [next(iter(scenes))]
-    return [*(entry.before for entry in transitions), transitions[-1].after]
+def _edits(transitions: Sequence[TransitionEntry], begin: int) -> Iterator[tuple[str, Join, int]]:
+    """Yield each edit: what is shown before it, what joins both clips, and the edit point.
+
+    begin: the input's first frame.
+    """
+    for entry in transitions:
+        if entry.mixed:
+            yield entry.before, None, entry.first
+            yield entry.mixed, None, entry.last + 1
+        else:
+            yield entry.before, *_join_and_edit_point(entry, begin)
 
 
 def _clip_of(name: str, first: int, last: int, scenes: Mapping[str, TimelineMedia]) -> TimelineClip:

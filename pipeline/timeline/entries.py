@@ -33,6 +33,7 @@ class TransitionEntry:
     outgoing, incoming: names of the scenes; ``None`` where that side is a plain colour.
     color: that colour, ``#rrggbb``; empty without one. effect: FFmpeg's name; empty without one.
     mix: the weight of the incoming scene in each mixed frame, 0 to 1.
+    mixed: the name of the layer that has the mixed frames as they are; empty without one.
     usable: where the scenes are usable; ``None`` where that is not known.
     listed: the whole entry as it is listed.
     """
@@ -45,6 +46,7 @@ class TransitionEntry:
     color: str
     effect: str
     mix: tuple[float, ...]
+    mixed: str
     usable: UsableFrames | None
     listed: Mapping[str, Any]
 
@@ -115,6 +117,7 @@ def _read_transition(entry: Mapping[str, Any]) -> TransitionEntry:
         color=str(color or ""),
         effect=str(entry.get("effect") or ""),
         mix=tuple(float(weight) for weight in entry.get("mix") or ()),
+        mixed=str(entry.get("mixed") or ""),
         usable=_read_usable(entry.get("usable"), first, last),
         listed=entry,
     )

@@ -28,7 +28,7 @@ Order = Callable[[Tensor, Tensor, float], tuple[Tensor, ...]]
 EffectName = Callable[[tuple[float, ...], float, float], str | None]
 """FFmpeg's name for a fitted pattern, from the maps' weights, the softness, and the aspect."""
 
-Undo = Literal["nothing", "weight", "matte", "pixels", "filter", "placement"]
+Undo = Literal["nothing", "hold", "weight", "matte", "pixels", "filter", "placement"]
 
 
 def no_effect_name(slopes: tuple[float, ...], soft: float, aspect: float) -> str | None:
@@ -164,8 +164,9 @@ class TransitionKind:
 
     name: as the manifest has it under ``kind``.
     undo: what the separation has to know of a frame: one ``weight``, a ``matte`` with a pattern,
-    the weight of each of its ``pixels``, the ``filter`` over both scenes, a ``placement``, or
-    ``nothing`` where the frames are not taken apart.
+    the weight of each of its ``pixels``, the ``filter`` over both scenes, or a ``placement``. With
+    ``hold`` its frames are not taken apart, and both scenes hold their clean frames; with
+    ``nothing`` no frame is mixed.
     patterns: of a kind that is undone by a matte, by their names.
     effects: of a kind that is undone by placements, by FFmpeg's names where it has them.
     filters: of a kind that is undone by filters, by FFmpeg's names.
@@ -197,6 +198,11 @@ class TransitionKind:
     @property
     def separable(self) -> bool:
         """Whether mixed frames of this kind can be taken apart."""
+        return self.undo not in ("nothing", "hold")
+
+    @property
+    def extends_scenes(self) -> bool:
+        """Whether both scenes go on through the frames of this kind, taken apart or held."""
         return self.undo != "nothing"
 
     @property

@@ -34,6 +34,7 @@ from stages.transition.confidence import expected_psnr, expected_psnr_of_hidden
 from stages.transition.direct import DirectSeparation, PutLayers
 from stages.transition.filtered import filter_in, separate_filtered
 from stages.transition.finish import finish, squared_error
+from stages.transition.held import hold_scenes
 from stages.transition.networks import fit_layers
 from stages.transition.placed import separate_placed
 from stages.transition.plan import LARGEST, Plan, networks_alone, plan_for
@@ -99,7 +100,7 @@ def separate_transition(
 
     The simplest method that explains the transition does it: placements, filters, still scenes, or
     else a fit. Dark bars that all frames share are left out of all but filters, and are as in the
-    input in all scenes.
+    input in all scenes. If its kind is not known, both scenes hold their clean frames.
 
     window: the mixed frames with clean ones at both sides. Few are held at full size at a time.
     settings: preset or budget, seed and device. progress: takes the fraction done and a note.
@@ -108,6 +109,9 @@ def separate_transition(
 
     Raises FitError where a fit diverges and UsageError where the clip lacks frames of the window.
     """
+    if transition.is_held:
+        hold_scenes(window, transition, progress, put)
+        return TransitionResult(transition.mix, False, transition.space)
     # The blocks of a filter count from the corner of the whole frame, bars included.
     if transition.kind == DISSOLVE and (name := filter_in(window, transition)) is not None:
         filtered = replace(transition, kind=kind_of_filter(name), effect=name)

@@ -8,6 +8,7 @@ differs by transition:
 - With a matte, as in a wipe, what the matte shows of the scene is certain. What the other scene
   hides was moved there from clean frames. It is as sure as its expected error is small; where no
   error is known, it counts as invented.
+- Where the kind of transition is not known and the scene is held, it is 0.
 - Otherwise it is the scene's own weight in the frame.
 """
 
@@ -59,6 +60,8 @@ def scene_confidence(item: KnownTransition, first: int, last: int, *, outgoing: 
         return own + (1 - own) * _confidence_of_hidden(own, errors)
     if psnr:
         return _by_frame(1 - errors / GUESS_ERROR)
+    if item.transition.is_held:
+        return torch.zeros(len(places), 1, 1, 1)
     weight = _by_frame(torch.tensor([item.entry["mix"][place] for place in places]))
     return (1 - weight if outgoing else weight).clamp(0, 1)
 

@@ -10,6 +10,9 @@ from stages.shots import Analysis, Transition
 from stages.transition.confidence import USABLE
 from stages.transition.plan import PLANS, Plan
 
+MIXED = "mixed"
+"""The role of layers that have the frames of a transition of an unknown kind as they are."""
+
 MOST_CROWDED = 2
 """Frames of a scene between two transitions up to which these may overlap: the search looks for a
 clean frame between them, and finds the one that is nearest to it."""
@@ -23,19 +26,29 @@ def scene_name(shot: int) -> str:
     return f"scene-{shot + 1:03d}"
 
 
+def numbered(name: str, number: int, count: int) -> str:
+    """Return the name of what belongs to transition ``number``, from 0, of ``count`` ones.
+
+    ``matte`` stays ``matte`` for the only transition, and is ``matte-002`` for the second of some.
+    """
+    return name if count == 1 else f"{name}-{number + 1:03d}"
+
+
 def describe_transition(
     transition: Transition,
     *,
     mix: Sequence[float] | None = None,
     space: str | None = None,
     matte: str | None = None,
+    mixed: str | None = None,
     expected_psnr: Sequence[Sequence[float]] = (),
 ) -> dict[str, object]:
     """Return the manifest's entry of a transition.
 
     mix, space: what the fit found, where it replaces what the search found. matte: the name of
-    the matte's layer, where there is one. expected_psnr: the PSNR in dB that the outgoing and the
-    incoming scene are expected to have in each mixed frame; empty where that is not known.
+    the matte's layer, where there is one. mixed: the name of the layer that has the mixed frames as
+    they are, where the scenes are only held. expected_psnr: the PSNR in dB that the outgoing and
+    the incoming scene are expected to have in each mixed frame; empty where that is not known.
     """
     shots = (transition.outgoing, transition.incoming)
     sides = [None if shot is None else scene_name(shot) for shot in shots]
@@ -51,7 +64,12 @@ def describe_transition(
         "matte": matte,
     }
     event = None if transition.event is None else list(transition.event)
-    more = {"color": transition.color, "effect": transition.effect, "event": event}
+    more = {
+        "mixed": mixed,
+        "color": transition.color,
+        "effect": transition.effect,
+        "event": event,
+    }
     return {
         **entry,
         **{name: value for name, value in more.items() if value is not None},
@@ -102,8 +120,12 @@ def unseparated_warnings(analysis: Analysis, *, listed: bool = False) -> list[st
 
     listed: whether the shots and transitions come from the user's shot list.
     """
-    unknown = [each for each in analysis.transitions if len(each) and not each.separable]
-    warnings = [_unknown_change(transition, listed=listed) for transition in unknown]
+    extending = [each for each in analysis.transitions if each.extends_shots]
+    warnings = [
+        _unknown_change(transition, numbered(MIXED, number, len(extending)), listed=listed)
+        for number, transition in enumerate(extending)
+        if transition.is_held
+    ]
     if analysis.colors:
         gaps = [f"{gap.first_frame} to {gap.last_frame} ({gap.color})" for gap in analysis.colors]
         named = ", ".join(gaps[:MAX_NAMED_GAPS])
@@ -112,16 +134,20 @@ def unseparated_warnings(analysis: Analysis, *, listed: bool = False) -> list[st
     return warnings
 
 
-def _unknown_change(transition: Transition, *, listed: bool) -> str:
-    """Return the warning about a change of an unknown kind; see :func:`unseparated_warnings`."""
+def _unknown_change(transition: Transition, layer: str, *, listed: bool) -> str:
+    """Return the warning about a change of an unknown kind.
+
+    layer: the name of the one that has its frames. listed: as of :func:`unseparated_warnings`.
+    """
     first, last = transition.first_frame, transition.last_frame
     frames = f"frame {first}" if first == last else f"frames {first} to {last}"
-    shots = (transition.outgoing, transition.incoming)
-    before, after = (None if shot is None else scene_name(shot) for shot in shots)
-    if before and after:
-        where = f"{before} has the frames before {transition.handover_frame}, {after} has the rest"
-    else:
-        where = f"{before or after} has them"
+    sides = (transition.outgoing, "last"), (transition.incoming, "first")
+    held = " and ".join(
+        f"{scene_name(shot)} holds its {which} clean frame"
+        for shot, which in sides
+        if shot is not None
+    )
+    where = f"{held} there, and the layer {layer} has the frames as they are"
     if listed:
         return (
             f"{frames}: the shot list has a transition of the kind {transition.kind} there, which "

@@ -12,9 +12,11 @@ from pipeline.runtime.memory import BASE_BYTES, planned_bytes
 from pipeline.task import DryRun, Estimate, Job
 from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE
 from pipeline.tasks.transition.describe import (
+    MIXED,
     anchor_warnings,
     describe_colors,
     describe_transition,
+    numbered,
     scene_name,
     unseparated_warnings,
 )
@@ -146,12 +148,12 @@ def _within_memory(
 
 
 def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
-    """Return the layers that the run would write: a scene for each shot, a matte for each wipe."""
+    """Return the layers that the run would write: scenes, mattes, and mixed frames as they are."""
     settings, info = job.settings, job.clip.info
     layers: list[dict[str, object]] = []
 
     def add(name: str, role: str, first: int, last: int, *, picture: bool) -> None:
-        is_data = role != "scene"
+        is_data = role not in ("scene", MIXED)
         wanted = layer_format(settings, info, picture=picture, data=is_data, gray=is_data)
         suffix = encoding_for(info, wanted).suffix
         span = {"first_frame": first, "last_frame": last}
@@ -164,9 +166,10 @@ def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
         if settings.confidence:
             name = confidence_name(scene_name(shot))
             add(name, SCENE_CONFIDENCE, first, last, picture=picture)
-    mixed = [item for item in analysis.transitions if item.separable]
-    for number, transition in enumerate(mixed):
-        if TRANSITION_KINDS[transition.kind].has_matte:
-            name = "matte" if len(mixed) == 1 else f"matte-{number + 1:03d}"
-            add(name, "matte", transition.first_frame, transition.last_frame, picture=False)
+    extending = [item for item in analysis.transitions if item.extends_shots]
+    for number, item in enumerate(extending):
+        role = MIXED if item.is_held else "matte"
+        if item.is_held or TRANSITION_KINDS[item.kind].has_matte:
+            name = numbered(role, number, len(extending))
+            add(name, role, item.first_frame, item.last_frame, picture=False)
     return layers

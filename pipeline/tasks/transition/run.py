@@ -120,7 +120,7 @@ def _check_disk(job: Job, numbers: Iterable[int], mixed: Sequence[Transition]) -
 
 
 def _find(job: Job) -> tuple[SearchResult, list[Transition]]:
-    """Return what the search finds, and the transitions whose frames can be separated."""
+    """Return what the search finds, and the transitions through which scenes go on."""
     with job.stages.stage("find") as step:
         searched = job.checkpoints.get_or_compute(
             "find",
@@ -137,7 +137,7 @@ def _find(job: Job) -> tuple[SearchResult, list[Transition]]:
     job.clip.frame_index = searched.frame_index
     for text in anchor_warnings(searched.analysis):
         job.stages.warn(text)
-    return searched, [item for item in searched.analysis.transitions if item.separable]
+    return searched, [item for item in searched.analysis.transitions if item.extends_shots]
 
 
 def _search(job: Job, step: Step) -> SearchResult:
@@ -153,10 +153,13 @@ def _search(job: Job, step: Step) -> SearchResult:
 def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step) -> list[Plan]:
     """Return the plan of each transition, all fixed before the first is separated.
 
-    Plans for a time budget are kept, so that a resumed run uses the same.
+    Plans for a time budget are kept, so that a resumed run uses the same. A transition through
+    which scenes are only held takes none of the time, and its plan says nothing.
     """
-    if job.settings.max_seconds is None:
-        return [PLANS[job.settings.preset]] * len(mixed)
+    preset = PLANS[job.settings.preset]
+    fitted = [item for item in mixed if item.separable]
+    if job.settings.max_seconds is None or not fitted:
+        return [preset] * len(mixed)
 
     def measured() -> list[Plan]:
         step(0.0, "measuring this machine")
@@ -164,12 +167,15 @@ def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step
             job.settings.preset, job.settings.seed, job.device, _seconds_to_separate(job)
         )
         return plans_for(
-            open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST),
-            [len(item) for item in mixed],
+            open_mixture(window_of(job, analysis, fitted[0]), fitted[0], LARGEST),
+            [len(item) for item in fitted],
             settings,
         )
 
-    return job.checkpoints.compute_and_save("plans", measured, Plan)
+    plans = dict(
+        zip(fitted, job.checkpoints.compute_and_save("plans", measured, Plan), strict=True)
+    )
+    return [plans.get(item, preset) for item in mixed]
 
 
 def _seconds_to_separate(job: Job) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,8 +24,10 @@ from pipeline.runtime.memory import (
 from pipeline.runtime.progress import Step
 from pipeline.task import Job
 from pipeline.tasks.transition.describe import (
+    MIXED,
     describe_transition,
     lost_detail_warning,
+    numbered,
     scene_name,
 )
 from pipeline.tasks.transition.frame_spool import FrameSpool, spooled_frames
@@ -131,7 +133,7 @@ def separate(
     Raises CheckpointError where a file in the checkpoint was changed.
     """
     transition, is_only = mixed[number], len(mixed) == 1
-    suffix = "" if is_only else f"-{number + 1:03d}"
+    named = partial(numbered, number=number, count=len(mixed))
     checkpoints = job.checkpoints.namespace(checkpoint_folder(number))
 
     def progress(fraction: float, note: str) -> None:
@@ -141,14 +143,14 @@ def separate(
     def compute() -> SeparatedTransition:
         separated, spool, halvings = _fit(job, analysis, transition, plan, progress, checkpoints)
         color = job.clip.info.color
-        return _finished(checkpoints, transition, suffix, separated, spool, halvings, color)
+        return _finished(checkpoints, transition, named, separated, spool, halvings, color)
 
     types = (SeparatedTransition, Transition)
     is_known = checkpoints.newest("parts", *types) is not None
     result = checkpoints.compute_and_save("parts", compute, *types)
     result.fresh = not is_known
     if is_known:
-        _verify_files(checkpoints, result, (transition, f"sheet{suffix}.png"))
+        _verify_files(checkpoints, result, (transition, f"{named('sheet')}.png"))
     checkpoints.delete(ALTERNATION_STATE)
     _warn(job, transition, result)
     result.folder = checkpoints.folder
@@ -159,7 +161,7 @@ def separate(
 def _finished(
     checkpoints: Checkpoints,
     transition: Transition,
-    suffix: str,
+    named: Callable[[str], str],
     separated: TransitionResult,
     spool: FrameSpool,
     halvings: int,
@@ -167,7 +169,8 @@ def _finished(
 ) -> SeparatedTransition:
     """Draw the contact sheet of a fitted transition, and return all that is kept of it.
 
-    suffix: of the names of the matte and of the sheet. spool: holds the layers. color: of the clip.
+    named: returns the name of the transition's matte, mixed frames or sheet. spool: holds the
+    layers. color: of the clip.
     """
     described = transition
     if (name := separated.filter) is not None:
@@ -178,13 +181,14 @@ def _finished(
         described,
         mix=separated.mix,
         space=separated.space,
-        matte=f"matte{suffix}" if separated.has_matte else None,
+        matte=named("matte") if separated.has_matte else None,
+        mixed=named(MIXED) if transition.is_held else None,
         expected_psnr=separated.confidence,
     )
     return SeparatedTransition(
         transition=transition,
         entry=entry,
-        sheet=f"sheet{suffix}.png",
+        sheet=f"{named('sheet')}.png",
         seconds=separated.seconds,
         report=separated.report,
         plan=separated.plan,
@@ -233,11 +237,12 @@ def _fit(
     frames = f"frames {transition.first_frame} to {transition.last_frame}"
     progress(0.0, frames)
     window = window_of(job, analysis, transition)
-    plan = _within_memory(job, plan, window, len(transition), frames)
+    if not transition.is_held:
+        plan = _within_memory(job, plan, window, len(transition), frames)
     settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
     cache = FrameCache(job.clip, window.first, window.last, job.work, _cache_limit(job))
-    # Scenes that move as a whole need each frame once, and few of the clean ones.
-    if TRANSITION_KINDS[transition.kind].undo != "placement":
+    # Scenes that are held or move as a whole need each frame once, and few of the clean ones.
+    if TRANSITION_KINDS[transition.kind].undo not in ("hold", "placement"):
         window = replace(window, blocks=cache.blocks)
 
     def attempt(halvings: int, own: Checkpoints) -> tuple[TransitionResult, FrameSpool]:

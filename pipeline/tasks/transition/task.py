@@ -3,7 +3,7 @@
 from pipeline.bench.clips import dissolve
 from pipeline.task import BenchClip, RunParts, Task
 from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE
-from pipeline.tasks.transition.describe import headline
+from pipeline.tasks.transition.describe import MIXED, headline
 from pipeline.tasks.transition.dry_run import dry_run
 from pipeline.tasks.transition.probe import diagnose, probe
 from pipeline.tasks.transition.run import count_parts, run, separate_part
@@ -15,7 +15,7 @@ TASK = Task(
         "undo dissolves, fades, wipes, irises, pushes, covers, reveals and squeezes: "
         "one whole scene for each shot"
     ),
-    roles=("scene", "matte"),
+    roles=("scene", "matte", MIXED),
     run=run,
     uses=frozenset({"confidence", "shots", "timeline", "transition"}),
     parts=RunParts(count=count_parts, do=separate_part, room=checkpoint_folder),

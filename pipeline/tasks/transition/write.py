@@ -1,4 +1,4 @@
-"""Write all layers of a clip in one pass: scenes, and the mattes of its transitions."""
+"""Write all layers of a clip in one pass: scenes, mattes, and mixed frames as they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.runtime.run_record import WRITTEN
 from pipeline.runtime.sequences import link_layer
 from pipeline.task import Job, WrittenLayer
 from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE, scene_confidence
-from pipeline.tasks.transition.describe import scene_name
+from pipeline.tasks.transition.describe import MIXED, scene_name
 from pipeline.tasks.transition.search import SearchResult
 from pipeline.tasks.transition.separate import SeparatedTransition
 from stages import safe_files
@@ -217,9 +217,10 @@ class _Writing:
 def _planned_layers(
     analysis: Analysis, separated: Sequence[SeparatedTransition]
 ) -> list[_PlannedLayer]:
-    """Return all layers of the clip: its scenes, and a matte for each transition with one."""
+    """Return all layers of the clip: its scenes, and what its transitions have beside them."""
     scenes = [_scene(analysis, separated, shot) for shot in range(len(analysis.shots))]
-    return scenes + [_matte(item) for item in separated if item.entry["matte"] is not None]
+    mattes = [_matte(item) for item in separated if item.entry["matte"] is not None]
+    return scenes + mattes + [_mixed(item) for item in separated if MIXED in item.entry]
 
 
 def _scene(
@@ -276,3 +277,9 @@ def _matte(item: SeparatedTransition) -> _PlannedLayer:
     first, last = item.transition.first_frame, item.transition.last_frame
     name = str(item.entry["matte"])
     return _PlannedLayer(name, "matte", first, last, pixels, sound=False, data=True)
+
+
+def _mixed(item: SeparatedTransition) -> _PlannedLayer:
+    """Return the layer with the clip's own frames of a transition that is not taken apart."""
+    first, last = item.transition.first_frame, item.transition.last_frame
+    return _PlannedLayer(str(item.entry[MIXED]), MIXED, first, last, lambda number: None)

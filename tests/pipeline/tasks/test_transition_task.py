@@ -23,7 +23,7 @@ from stages.context import FitSettings
 from stages.media.read import Clip, open_clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.transition.plan import PLANS, Plan
-from stages.transition.separate import TransitionResult
+from stages.transition.separate import TransitionResult, separate_transition
 from stages.transition.window import Window
 
 windows: list[tuple[int, int, int]] = []
@@ -194,10 +194,12 @@ def test_a_wipe_has_its_matte_as_a_layer(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert [item["name"] for item in manifest["layers"]] == ["scene-001", "matte", "scene-002"]
 
 
-def test_a_transition_of_unknown_kind_is_not_separated(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("budget", [(), ("--max-seconds", "60")])
+def test_through_a_transition_of_unknown_kind_scenes_are_held(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, budget: tuple[str, ...]
 ) -> None:
-    """Its frames are written unchanged: some to the outgoing scene, the rest to the other."""
+    """Its frames are written unchanged to a layer of their own."""
+    monkeypatch.setattr(separate, "separate_transition", separate_transition)
     clip = media.save(tmp_path / "other.mkv", moving(1, 12))
     fake_search(
         monkeypatch,
@@ -205,21 +207,25 @@ def test_a_transition_of_unknown_kind_is_not_separated(
         [Transition(5, 8, "other", (0.1, 0.4, 0.5, 0.9), "gamma", 0, 1)],
         12,
     )
-    manifest = run(clip, "--lossless")
-    assert windows == [] and len(manifest["layers"]) == 2
-    (one, first, last), (two, begin, end) = (
-        layer(manifest, "scene-001"),
-        layer(manifest, "scene-002"),
-    )
-    assert (first, last, begin, end) == (0, 6, 7, 11)
-    assert np.array_equal(np.concatenate([one, two]), read_clip(clip))
+    manifest = run(clip, "--lossless", *budget)
+    source = read_clip(clip)
+    one, *spans = layer(manifest, "scene-001")
+    assert spans == [0, 8] and np.array_equal(one, source[[0, 1, 2, 3, 4, 4, 4, 4, 4]])
+    two, *spans = layer(manifest, "scene-002")
+    assert spans == [5, 11] and np.array_equal(two, source[[9, 9, 9, 9, 9, 10, 11]])
+    mixed, *spans = layer(manifest, "mixed")
+    assert spans == [5, 8] and np.array_equal(mixed, source[5:9])
     (warning,) = manifest["warnings"]
     assert (
         warning.startswith("frames 5 to 8: the picture changes for good in a way that is not known")
         and "--transition 5:8" in warning
     )
-    assert "scene-001 has the frames before 7, scene-002 has the rest" in warning
-    assert manifest["transitions"][0]["kind"] == "other"
+    assert (
+        "scene-001 holds its last clean frame and scene-002 holds its first clean frame there, "
+        "and the layer mixed has the frames as they are"
+    ) in warning
+    (move,) = manifest["transitions"]
+    assert (move["kind"], move["mixed"], move["matte"]) == ("other", "mixed", None)
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert "<b>0</b><span>transitions separated</span>" in page and "Mixing over time" not in page
 

@@ -67,7 +67,8 @@ def test_a_kind_is_one_file_with_its_name(kind: TransitionKind) -> None:
     module = sys.modules[f"stages.kinds.{kind.name}"]
     assert module.KIND is kind and inspect.getdoc(module)
     assert kind.beside_color() in TRANSITION_KINDS
-    assert kind.separable == (kind.undo != "nothing")
+    assert kind.extends_scenes == (kind.undo != "nothing")
+    assert kind.separable == (kind.extends_scenes and kind.undo != "hold")
 
 
 def test_no_pattern_and_no_effect_belongs_to_two_kinds() -> None:
