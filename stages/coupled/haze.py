@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from stages.coupled.layers import CoupledLayers, fit_coupled
 from stages.mixing.haze import Haze
-from stages.optim.fit import OnStep
+from stages.optim.fit import FitRun
 from stages.optim.losses import Schedule, constant, reconstruction, smoothness, steady_matte
 
 WEIGHTS: dict[str, Schedule] = {
@@ -38,21 +37,16 @@ def dark_channel(picture: Tensor) -> Tensor:
 def fit_haze(
     frames: Tensor,
     airlight: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
+    run: FitRun,
 ) -> Tensor:
     """Fit generators of the clear frames and of the transmission; return ``(T, 1, h, w)``.
 
     frames: ``(T, 3, h, w)`` in [0, 1]. airlight: ``(1, 3, 1, 1)`` or ``(1, 3, h, w)``.
-    steps, seed, device, on_step: as in :func:`stages.coupled.transparency.fit_sum`.
     """
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])
-    module = CoupledLayers((3, 1), (count, count), size, seed, device)
-    target, light = frames.to(device), airlight.to(device)
+    module = CoupledLayers((3, 1), (count, count), size, run.seed, run.device)
+    target, light = frames.to(run.device), airlight.to(run.device)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
         del progress
@@ -65,5 +59,5 @@ def fit_haze(
             "mask_consistency": steady_matte(transmission, index),
         }
 
-    fit_coupled(module, terms, WEIGHTS, frames=count, steps=steps, seed=seed, on_step=on_step)
+    fit_coupled(module, terms, WEIGHTS, run, frames=count)
     return module.render()[1]

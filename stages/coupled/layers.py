@@ -11,7 +11,7 @@ from models.generator import GeneratedLayer
 from models.precision import probe
 from stages.context import SeparationContext
 from stages.optim.budget import COUNTED_STEPS
-from stages.optim.fit import FitPlan, OnStep, Terms, fit
+from stages.optim.fit import FitPlan, FitRun, Terms, fit
 from stages.optim.losses import Schedule
 from stages.optim.timing import steps_within
 
@@ -75,18 +75,16 @@ def fit_coupled(
     module: nn.Module,
     terms: Terms,
     weights: dict[str, Schedule],
+    run: FitRun,
     *,
     frames: int,
-    steps: int,
-    seed: int,
-    on_step: OnStep | None = None,
 ) -> None:
     """Fit ``module`` in place with the plan that all coupled generators have.
 
-    steps: how many. Other arguments as in :func:`stages.optim.fit.fit`.
+    frames: how many there are. Other arguments as in :func:`stages.optim.fit.fit`.
     """
-    plan = FitPlan(steps, BATCH)
-    fit(module, terms, weights, plan, frames=frames, seed=seed, on_step=on_step)
+    plan = FitPlan(run.steps, BATCH)
+    fit(module, terms, weights, plan, frames=frames, seed=run.seed, on_step=run.on_step)
 
 
 def coupled_steps(work: Callable[[int], object], context: SeparationContext) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stages.coupled.layers import CoupledLayers, fit_coupled
 from stages.mixing.layer_sum import LayerSum
 from stages.mixing.matte_composite import MatteComposite
-from stages.optim.fit import OnStep
+from stages.optim.fit import FitRun
 from stages.optim.losses import Schedule, constant, exclusion, reconstruction
 from stages.published.transparency import LayersAndWeights
 
@@ -44,21 +44,13 @@ class CoupledMixtures(CoupledLayers):
 
 def fit_sum(
     frames: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
+    run: FitRun,
 ) -> LayersAndWeights:
-    """Fit two layers that add up to the frames ``(T, 3, h, w)`` in [0, 1], and return them.
-
-    steps: of the fit. seed: of initial values, noise and the order of the frames.
-    device: where to fit. on_step: called with the progress, 0 to 1, and the losses.
-    """
+    """Fit two layers that add up to the frames ``(T, 3, h, w)`` in [0, 1], and return them."""
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])
-    module = CoupledLayers((3, 3), (count, count), size, seed, device)
-    target = frames.to(device)
+    module = CoupledLayers((3, 3), (count, count), size, run.seed, run.device)
+    target = frames.to(run.device)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
         del progress
@@ -68,27 +60,24 @@ def fit_sum(
             "exclusion": exclusion(one, other),
         }
 
-    fit_coupled(module, terms, WEIGHTS, frames=count, steps=steps, seed=seed, on_step=on_step)
+    fit_coupled(module, terms, WEIGHTS, run, frames=count)
     one, other = module.render()
     return LayersAndWeights(one, other, torch.zeros(0))
 
 
 def fit_mixtures(
     frames: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
+    run: FitRun,
 ) -> LayersAndWeights:
     """Fit two layers and their weights to several mixtures ``(K, 3, h, w)`` of them.
 
-    frames: the mixtures, in [0, 1]. steps, seed, device, on_step: as in :func:`fit_sum`.
+    frames: the mixtures, in [0, 1].
     Returns the layer of the larger mean weight first.
     """
     count = len(frames)
-    module = CoupledMixtures(count, (frames.shape[-2], frames.shape[-1]), seed, device)
-    target = frames.to(device)
+    size = (frames.shape[-2], frames.shape[-1])
+    module = CoupledMixtures(count, size, run.seed, run.device)
+    target = frames.to(run.device)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
         del progress
@@ -100,6 +89,6 @@ def fit_mixtures(
             "exclusion": exclusion(one, other),
         }
 
-    fit_coupled(module, terms, WEIGHTS, frames=count, steps=steps, seed=seed, on_step=on_step)
+    fit_coupled(module, terms, WEIGHTS, run, frames=count)
     one, other = module.render()
     return LayersAndWeights(one, other, module.weights().detach().cpu()).larger_first()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from stages.coupled.layers import CoupledLayers, fit_coupled
 from stages.mixing.watermark_composite import WatermarkComposite
-from stages.optim.fit import OnStep
+from stages.optim.fit import FitRun
 from stages.optim.losses import Schedule, agreement, constant, exclusion, reconstruction
 
 WEIGHTS: dict[str, Schedule] = {
@@ -24,21 +23,16 @@ WEIGHTS: dict[str, Schedule] = {
 def fit_watermark(
     frames: Tensor,
     box: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
+    run: FitRun,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Fit clean frames ``(T, 3, h, w)``, a mark ``(1, 3, h, w)`` and its matte ``(1, 1, h, w)``.
 
     frames: ``(T, 3, h, w)``. box: where the mark may be, ``(1, 1, h, w)`` in [0, 1].
-    steps, seed, device, on_step: as in :func:`stages.coupled.transparency.fit_sum`.
     """
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])
-    module = CoupledLayers((3, 3, 1), (count, 1, 1), size, seed, device)
-    target, inside = frames.to(device), box.to(device)
+    module = CoupledLayers((3, 3, 1), (count, 1, 1), size, run.seed, run.device)
+    target, inside = frames.to(run.device), box.to(run.device)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
         del progress
@@ -53,6 +47,6 @@ def fit_watermark(
             "exclusion": exclusion(clean, (held * mark).expand(len(index), -1, -1, -1)),
         }
 
-    fit_coupled(module, terms, WEIGHTS, frames=count, steps=steps, seed=seed, on_step=on_step)
+    fit_coupled(module, terms, WEIGHTS, run, frames=count)
     clean, mark, matte = module.render()
     return clean, mark, matte * box

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor
 
-from stages.context import SeparationContext
+from stages.context import SeparationContext, Span
 from stages.coupled import haze as coupled
 from stages.coupled.layers import PIXELS, STEPS, coupled_steps
 from stages.dehaze.model import over_picture
 from stages.motion.flow import resize, shrunk
-from stages.optim.fit import OnStep
+from stages.optim.fit import FitRun
 from stages.published import haze as published
 from stages.published.fit import planned_steps
 from stages.published.networks import FULL_PIXELS
+
+FIT: Span = (0.0, 0.5)
+"""The fit of the transmission, as a part of all the work on a window."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,9 @@ def published_airlight(frame: Tensor, context: SeparationContext) -> tuple[Tenso
     """
     small = shrunk(frame, context.working_pixels(FULL_PIXELS))
     estimate = published.dark_channel_airlight(small)
-    settings = context.settings
-    work = partial(
-        published.fit_haze,
-        small,
-        estimate,
-        fixed=False,
-        seed=settings.seed,
-        device=settings.device,
-    )
-    steps = planned_steps(lambda count: work(steps=count), published.STEPS, context)
-    found = work(steps=steps, on_step=_noted(context, "published airlight", 1.0))
+    fit = partial(published.fit_haze, small, estimate, fixed=False)
+    steps = planned_steps(lambda count: fit(context.fit_run(count)), published.STEPS, context)
+    found = fit(context.fit_run(steps, context.fit_progress("published airlight")))
     return found.airlight, found.steps
 
 
@@ -64,17 +58,16 @@ def published_transmission(
     """
     small = shrunk(frames, context.working_pixels(FULL_PIXELS))
     size = (small.shape[-2], small.shape[-1])
-    settings = context.settings
-    work = partial(
-        published.fit_frames,
-        airlight=over_picture(airlight, size),
-        seed=settings.seed,
-        device=settings.device,
-    )
+    light = over_picture(airlight, size)
+
+    def fit(some: Tensor, run: FitRun) -> Tensor:
+        return published.fit_frames(some, light, run)
+
     whole = published.STEPS * len(small)
-    steps = planned_steps(lambda count: work(small[:1], steps=count), whole, context)
+    steps = planned_steps(lambda count: fit(small[:1], context.fit_run(count)), whole, context)
     each = max(1, steps // len(small))
-    found = work(small, steps=each, on_step=_noted(context, "published networks", 0.5))
+    note = context.fit_progress("published networks", of_all=FIT)
+    found = fit(small, context.fit_run(each, note))
     return DrawnTransmission(small, found, each, published.STEPS)
 
 
@@ -84,24 +77,7 @@ def coupled_transmission(
     """Return what coupled generators find in frames ``(T, 3, H, W)``, with the airlight given."""
     small = shrunk(frames, context.working_pixels(PIXELS))
     size = (small.shape[-2], small.shape[-1])
-    settings = context.settings
-    work = partial(
-        coupled.fit_haze,
-        small,
-        over_picture(airlight, size),
-        seed=settings.seed,
-        device=settings.device,
-    )
-    steps = coupled_steps(lambda count: work(steps=count), context)
-    found = work(steps=steps, on_step=_noted(context, "networks", 0.5))
+    fit = partial(coupled.fit_haze, small, over_picture(airlight, size))
+    steps = coupled_steps(lambda count: fit(context.fit_run(count)), context)
+    found = fit(context.fit_run(steps, context.fit_progress("networks", of_all=FIT)))
     return DrawnTransmission(small, resize(found, size), steps, STEPS)
-
-
-def _noted(context: SeparationContext, name: str, share: float) -> OnStep:
-    """Return what reports a fit's progress; ``share`` is its part of all the work."""
-
-    def note(done: float, losses: Mapping[str, float]) -> None:
-        context.progress(share * done, name)
-        context.trace.add("networks", done, losses)
-
-    return note

@@ -67,6 +67,20 @@ class FitState:
 
 
 @dataclass(frozen=True)
+class FitRun:
+    """How a task's networks are fitted, where the task itself sets all rates and batches.
+
+    steps: how many. seed: of initial values, noise and the order of frames. device: where to fit.
+    on_step: called with the progress of the fit and the losses.
+    """
+
+    steps: int
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    on_step: OnStep | None = None
+
+
+@dataclass(frozen=True)
 class FitPlan:
     """How many steps a fit has, and how large they are. The same plan gives the same result.
 

@@ -14,7 +14,7 @@ leave it as it is. Without that, they trade transmission for texture. The mean o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from models.skip import FIVE_LEVELS_3X3
 from stages.mixing.haze import Haze
 from stages.optim.descent import part_of_fit
-from stages.optim.fit import OnStep
+from stages.optim.fit import FitRun
 from stages.optim.losses import Schedule, constant, one_until, squared_reconstruction
 from stages.published.fit import BestSnapshot, DrawnStep, PublishedStage, fit_stage
 from stages.published.losses import blur_loss
@@ -97,30 +97,25 @@ def dark_channel_airlight(picture: Tensor) -> Tensor:
 def fit_haze(
     picture: Tensor,
     airlight: Tensor,
+    run: FitRun,
     *,
     fixed: bool,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
 ) -> HazeLayers:
     """Fit one pass to a picture ``(1, 3, H, W)``.
 
     airlight: ``(1, 3, 1, 1)`` or ``(1, 3, H, W)``. fixed: whether it is the airlight itself, as in
     the second pass, or an estimate that a third network is tied to at first.
-    steps: of the pass. seed: of initial values and noise. device: where to fit.
-    on_step: called with the progress, 0 to 1, and the losses.
     """
-    target, given = picture.to(device), airlight.to(device)
+    target, given = picture.to(run.device), airlight.to(run.device)
     channels: Sequence[int] = (3, 1) if fixed else (3, 1, 3)
     size = (picture.shape[-2], picture.shape[-1])
     noises = [
-        uniform_noise(DEPTH, size, len(channels) * seed + number, NOISE)
+        uniform_noise(DEPTH, size, len(channels) * run.seed + number, NOISE)
         for number in range(len(channels))
     ]
     shapes = [FIVE_LEVELS_3X3] * len(channels)
-    module = PublishedNetworks(channels, noises, seed, shapes).to(device)
-    jitter = InputJitter(seed)
+    module = PublishedNetworks(channels, noises, run.seed, shapes).to(run.device)
+    jitter = InputJitter(run.seed)
 
     def draw(index: Tensor, progress: float) -> DrawnStep:
         del progress
@@ -139,8 +134,8 @@ def fit_haze(
         return DrawnStep(mixed, target, losses)
 
     best = BestSnapshot()
-    stage = PublishedStage(steps, WEIGHTS)
-    taken = fit_stage(module, draw, stage, frames=1, best=best, seed=seed, on_step=on_step)
+    stage = PublishedStage(run.steps, WEIGHTS)
+    taken = fit_stage(module, draw, stage, frames=1, best=best, seed=run.seed, on_step=run.on_step)
     best.apply(module)
     clear, transmission, *drawn = module.render(torch.zeros(1, dtype=torch.long))
     return HazeLayers(clear, transmission, drawn[0] if drawn else airlight, taken)
@@ -149,30 +144,17 @@ def fit_haze(
 def fit_frames(
     frames: Tensor,
     airlight: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
+    run: FitRun,
 ) -> Tensor:
     """Fit the second pass to each frame of ``(T, 3, H, W)``; return ``(T, 1, H, W)``.
 
     Every frame has its own networks, because the released code takes pictures only.
 
-    airlight: of all frames, ``(1, 3, 1, 1)`` or ``(1, 3, H, W)``. steps: for each frame.
-    seed, device, on_step: as in :func:`fit_haze`.
+    airlight: of all frames, ``(1, 3, 1, 1)`` or ``(1, 3, H, W)``. run: its steps are for each
+    frame.
     """
     found = []
     for number, frame in enumerate(frames):
-        found.append(
-            fit_haze(
-                frame[None],
-                airlight,
-                fixed=True,
-                steps=steps,
-                seed=seed,
-                device=device,
-                on_step=part_of_fit(on_step, number, 1, len(frames)),
-            ).transmission
-        )
+        part = replace(run, on_step=part_of_fit(run.on_step, number, 1, len(frames)))
+        found.append(fit_haze(frame[None], airlight, part, fixed=True).transmission)
     return torch.cat(found)

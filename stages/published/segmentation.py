@@ -18,7 +18,7 @@ from torch import Tensor
 from models.skip import THREE_LEVELS_3X3
 from stages.mixing.matte_composite import MatteComposite
 from stages.optim.descent import part_of_fit
-from stages.optim.fit import OnStep
+from stages.optim.fit import FitRun
 from stages.optim.losses import Schedule, constant, reconstruction, steady_matte
 from stages.published.fit import (
     BestSnapshot,
@@ -89,23 +89,20 @@ def fit_segmentation(
     frames: Tensor,
     foreground_hint: Tensor,
     background_hint: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
+    run: FitRun,
 ) -> PublishedSegments:
     """Fit the networks to the frames ``(T, 3, H, W)`` of a clip, or to one picture.
 
     foreground_hint, background_hint: where a layer surely is, ``(T, 1, H, W)`` in [0, 1].
-    steps: of both stages together, at most. seed: of initial values and noise. device: where to
-    fit.
-    on_step: called with the progress, 0 to 1, and the losses.
+    run: its steps are those of both stages together, at most.
     """
     fit = _SegmentationFit(
-        frames.to(device), foreground_hint.to(device), background_hint.to(device), seed
+        frames.to(run.device),
+        foreground_hint.to(run.device),
+        background_hint.to(run.device),
+        run.seed,
     )
-    lengths = split_steps(steps, STAGE_STEPS)
+    lengths = split_steps(run.steps, STAGE_STEPS)
     stages = (
         PublishedStage(lengths[0], FIRST_WEIGHTS, batch=BATCH),
         PublishedStage(lengths[1], SECOND_WEIGHTS, batch=BATCH, ends_at=TARGET_PSNR),
@@ -116,9 +113,14 @@ def fit_segmentation(
     snapshots = (BestSnapshot(steps_a_pass(len(frames), BATCH)), best)
     taken = 0
     for stage, draw, snapshot in zip(stages, draws, snapshots, strict=True):
-        report = part_of_fit(on_step, taken, stage.steps, sum(lengths))
         taken += fit_stage(
-            fit.module, draw, stage, frames=len(frames), best=snapshot, seed=seed, on_step=report
+            fit.module,
+            draw,
+            stage,
+            frames=len(frames),
+            best=snapshot,
+            seed=run.seed,
+            on_step=part_of_fit(run.on_step, taken, stage.steps, sum(lengths)),
         )
     best.apply(fit.module)
     foreground, background, matte = fit.module.render(torch.arange(len(frames)), BATCH)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stages.mixing.layer_sum import LayerSum
 from stages.mixing.matte_composite import MatteComposite
-from stages.optim.fit import OnStep
+from stages.optim.fit import FitRun
 from stages.optim.losses import (
     Schedule,
     constant,
@@ -89,24 +89,20 @@ class LayersAndWeights:
 
 def fit_sum(
     frames: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
+    run: FitRun,
 ) -> LayersAndWeights:
     """Fit two networks to one mixture, or to the frames of a clip, ``(T, 3, H, W)``.
 
     A picture and its noise are rotated and flipped in every second step; a clip is not.
 
-    frames: in [0, 1]. steps: of Adam. seed: of initial values and noise. device: where to fit.
-    on_step: called with the progress, 0 to 1, and the losses.
+    frames: in [0, 1].
     """
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])
-    module = PublishedNetworks((3, 3), layer_noises(2, count, size, seed), seed).to(device)
-    target = frames.to(device)
-    jitter = InputJitter(seed)
+    noises = layer_noises(2, count, size, run.seed)
+    module = PublishedNetworks((3, 3), noises, run.seed).to(run.device)
+    target = frames.to(run.device)
+    jitter = InputJitter(run.seed)
 
     def draw(index: Tensor, progress: float) -> DrawnStep:
         step = step_of(progress, SUM_STEPS)
@@ -121,8 +117,8 @@ def fit_sum(
         return DrawnStep(mixed, frame, losses)
 
     best = BestSnapshot(steps_a_pass(count))
-    stage = PublishedStage(steps, SUM_WEIGHTS, SUM_RATE)
-    fit_stage(module, draw, stage, frames=count, best=best, seed=seed, on_step=on_step)
+    stage = PublishedStage(run.steps, SUM_WEIGHTS, SUM_RATE)
+    fit_stage(module, draw, stage, frames=count, best=best, seed=run.seed, on_step=run.on_step)
     best.apply(module)
     one, other = module.render(torch.arange(count))
     return LayersAndWeights(one, other, torch.zeros(0))
@@ -130,15 +126,11 @@ def fit_sum(
 
 def fit_mixtures(
     frames: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
+    run: FitRun,
 ) -> LayersAndWeights:
     """Fit two layers and a weight for each of several mixtures ``(K, 3, H, W)`` of them.
 
-    The inputs are not jittered. steps: of Adam. on_step: called with the progress and the losses.
+    The inputs are not jittered.
 
     Returns the layer of the larger mean weight first.
     """
@@ -147,11 +139,11 @@ def fit_mixtures(
     noises = [
         noise
         for number in range(2 + count)
-        for noise in layer_noises(1, 1, size, (2 + count) * seed + number)
+        for noise in layer_noises(1, 1, size, (2 + count) * run.seed + number)
     ]
-    module = PublishedNetworks((3, 3, *[1] * count), noises, seed).to(device)
-    target = frames.to(device)
-    every = torch.zeros(1, dtype=torch.long, device=device)
+    module = PublishedNetworks((3, 3, *[1] * count), noises, run.seed).to(run.device)
+    target = frames.to(run.device)
+    every = torch.zeros(1, dtype=torch.long, device=run.device)
 
     def draw(index: Tensor, progress: float) -> DrawnStep:
         del progress
@@ -166,8 +158,8 @@ def fit_mixtures(
         return DrawnStep(mixed, target[index], losses)
 
     best = BestSnapshot(steps_a_pass(count))
-    stage = PublishedStage(steps, MIXTURE_WEIGHTS, batch=BATCH)
-    fit_stage(module, draw, stage, frames=count, best=best, seed=seed, on_step=on_step)
+    stage = PublishedStage(run.steps, MIXTURE_WEIGHTS, batch=BATCH)
+    fit_stage(module, draw, stage, frames=count, best=best, seed=run.seed, on_step=run.on_step)
     best.apply(module)
     one, other, *alphas = module.render(torch.zeros(1, dtype=torch.long))
     return LayersAndWeights(one, other, mixing_weights(alphas)).larger_first()

@@ -23,7 +23,7 @@ from torch import Tensor
 from models.skip import FIVE_LEVELS, FIVE_LEVELS_3X3, FOUR_LEVELS_3X3, SkipShape
 from stages.mixing.watermark_composite import WatermarkComposite
 from stages.optim.descent import part_of_fit
-from stages.optim.fit import OnStep
+from stages.optim.fit import FitRun
 from stages.optim.losses import Schedule, constant, reconstruction
 from stages.published.fit import (
     BestSnapshot,
@@ -145,27 +145,24 @@ def whole_fit(count: int) -> int:
 def fit_watermark(
     frames: Tensor,
     box: Tensor,
+    run: FitRun,
     *,
     separate: bool,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
 ) -> PublishedMark:
     """Fit the networks to ``frames`` ``(T, 3, H, W)`` three times; return the median.
 
     box: where the mark may be, ``(1, 1, H, W)`` in [0, 1]. separate: whether the frames are
-    separate pictures. steps: of all restarts together. seed: of initial values and noise.
-    device: where to fit. on_step: called with the progress, 0 to 1, and the losses.
+    separate pictures. run: its steps are those of all restarts together.
     """
     found: list[tuple[Tensor, ...]] = []
     taken = 0
-    each = max(1, steps // RESTARTS)
+    each = max(1, run.steps // RESTARTS)
     for restart in range(RESTARTS):
         # Seeds of restarts lie apart from each other and from those of other runs.
-        restart_seed = RESTARTS * seed + restart
-        note = part_of_fit(on_step, restart, 1, RESTARTS)
-        layers, spent = _fit_once(frames, box, separate, each, restart_seed, device, note)
+        seed = RESTARTS * run.seed + restart
+        note = part_of_fit(run.on_step, restart, 1, RESTARTS)
+        once = FitRun(each, seed, run.device, note)
+        layers, spent = _fit_once(frames, box, separate, once)
         found.append(layers)
         taken += spent
     clean, mark, matte = (
@@ -179,20 +176,17 @@ def _fit_once(
     frames: Tensor,
     box: Tensor,
     separate: bool,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep,
+    run: FitRun,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], int]:
     """Fit once; return clean pictures, mark and matte, and the steps that were taken.
 
-    Arguments as in :func:`fit_watermark`; steps are those of this fit.
+    Arguments as in :func:`fit_watermark`; the steps are those of this fit.
     """
     count = len(frames)
     one = count == 1
-    fitted = _MarkFit(frames, box, separate, seed, device)
+    fitted = _MarkFit(frames, box, separate, run.seed, run.device)
     best = BestSnapshot(steps_a_pass(count, BATCH))
-    lengths = split_steps(steps, STAGES) if one else (steps,)
+    lengths = split_steps(run.steps, STAGES) if one else (run.steps,)
     taken = 0
     for number, length in enumerate(lengths):
         last = number == len(lengths) - 1
@@ -206,8 +200,8 @@ def _fit_once(
             stage,
             frames=count,
             best=snapshot,
-            seed=seed,
-            on_step=part_of_fit(on_step, taken, length, sum(lengths)),
+            seed=run.seed,
+            on_step=part_of_fit(run.on_step, taken, length, sum(lengths)),
         )
     best.apply(fitted.module)
     return _rendered(fitted.module, count), taken

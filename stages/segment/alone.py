@@ -7,7 +7,6 @@ matte and layers are the networks' own, moved only as far as is needed for them 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +17,7 @@ from stages.coupled.layers import PIXELS, coupled_steps
 from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
-from stages.optim.fit import FitPlan, OnStep
+from stages.optim.fit import FitPlan, FitRun, OnStep
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
 from stages.published.segmentation import STAGE_STEPS, fit_segmentation
@@ -145,29 +144,23 @@ def _published(
     the votes give, ``(T, 1, h, w)`` in [0, 1].
     """
     small = shrunk(frames, context.working_pixels(FULL_PIXELS))
-    settings = context.settings
     inside, outside = hints.of(votes, (small.shape[-2], small.shape[-1]))
     alone = context.unordered or len(frames) == 1
     groups = [slice(t, t + 1) for t in range(len(frames))] if alone else [slice(None)]
 
-    def fitted(group: slice, steps: int, on_step: OnStep | None = None) -> tuple[Segments, int]:
-        found = fit_segmentation(
-            small[group],
-            inside[group],
-            outside[group],
-            steps=steps,
-            seed=settings.seed,
-            device=settings.device,
-            on_step=on_step,
-        )
+    def fitted(group: slice, run: FitRun) -> tuple[Segments, int]:
+        found = fit_segmentation(small[group], inside[group], outside[group], run)
         return Segments(found.foreground, found.background, found.matte), found.steps
 
     whole = sum(STAGE_STEPS) * len(groups)
-    planned = planned_steps(lambda steps: fitted(groups[0], steps), whole, context)
+    planned = planned_steps(lambda steps: fitted(groups[0], context.fit_run(steps)), whole, context)
     parts, taken = [], 0
     for number, group in enumerate(groups):
-        note = _noted(context, number / len(groups), 1 / len(groups))
-        part, steps = fitted(group, max(1, planned // len(groups)), note)
+        place = number / len(groups), (number + 1) / len(groups)
+        run = context.fit_run(
+            max(1, planned // len(groups)), context.fit_progress("networks", part=place)
+        )
+        part, steps = fitted(group, run)
         parts.append(part)
         taken += steps
     layers = Segments(
@@ -206,14 +199,4 @@ def _coupled(
         )
 
     steps = coupled_steps(fitted, context)
-    return fitted(steps, _noted(context, 0.0, 1.0)), {"fit_steps": float(steps)}
-
-
-def _noted(context: SeparationContext, begin: float, share: float) -> OnStep:
-    """Return what reports a fit's progress, which is a ``share`` of all from ``begin`` on."""
-
-    def note(done: float, losses: Mapping[str, float]) -> None:
-        context.progress(begin + share * done, "networks")
-        context.trace.add("networks", begin + share * done, losses)
-
-    return note
+    return fitted(steps, context.fit_progress("networks")), {"fit_steps": float(steps)}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from stages.context import SeparationContext
+from stages.context import SeparationContext, Span
 from stages.motion.flow import resize
 from stages.optim.budget import MEASURED_STAGES
 from stages.optim.fit import FitPlan, OnStep
@@ -25,6 +25,9 @@ FIT_PIXELS = 6400
 
 STEPS = {"fast": 100, "balanced": 250, "best": 600}
 """Training steps of the networks for each preset; the other presets have networks alone."""
+
+FIT: Span = (0.3, 0.8)
+"""The fit of the networks, as a part of all the work on a window."""
 
 MOVED_EDGE = 0.02  # mattes are clamped this far from 0 and 1 before they become log-odds
 MOST_MOVED = 0.25
@@ -76,15 +79,11 @@ def fit_networks(
             known, plan=FitPlan(steps), seed=settings.seed, device=settings.device, on_step=on_step
         )
 
-    def note(done: float, losses: Mapping[str, float]) -> None:
-        context.progress(0.3 + 0.5 * done, "networks")
-        context.trace.add("networks", done, losses)
-
     steps = STEPS[settings.preset]
     if settings.max_seconds is not None:
         within_budget = partial(_steps_within, settings.max_seconds, fitted, began)
         steps = context.checkpoints.compute_and_save("steps", within_budget)
-    return fitted(steps, note), steps
+    return fitted(steps, context.fit_progress("networks", of_all=FIT)), steps
 
 
 def _steps_within(budget: float, fitted: Callable[[int], Segments], began: float) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from stages.context import Note, SeparationContext
 from stages.coupled import transparency as coupled
 from stages.coupled.layers import PIXELS, coupled_steps
 from stages.motion.flow import resize, shrunk
-from stages.optim.fit import OnStep
+from stages.optim.fit import FitRun
 from stages.published import transparency as published
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
@@ -21,8 +20,8 @@ from stages.published.transparency import MIXTURE_STEPS, SUM_STEPS, LayersAndWei
 Found = tuple[tuple[Tensor, Tensor], dict[str, float], tuple[Note, ...]]
 """Two layers, figures for the report, and notes."""
 
-FitPart = Callable[[Tensor, int, OnStep | None], LayersAndWeights]
-"""Fits both layers of some frames in so many steps."""
+FitLayers = Callable[[Tensor, FitRun], LayersAndWeights]
+"""Fits both layers of some frames."""
 
 
 def separate_alone(light: Tensor, mixtures: bool, context: SeparationContext) -> Found:
@@ -34,7 +33,7 @@ def separate_alone(light: Tensor, mixtures: bool, context: SeparationContext) ->
     is_published = context.settings.preset == "paper"
     most = FULL_PIXELS if is_published else PIXELS
     small = shrunk(light, context.working_pixels(most))
-    fit = _fit_of_preset(mixtures, context)
+    fit = _fit_of_preset(mixtures, is_published)
     # Unrelated pictures are separated one by one.
     groups = [small]
     if context.unordered and not mixtures:
@@ -43,18 +42,19 @@ def separate_alone(light: Tensor, mixtures: bool, context: SeparationContext) ->
     figures: dict[str, float] = {}
     if is_published:
         whole = (MIXTURE_STEPS if mixtures else SUM_STEPS) * len(groups)
-        steps = planned_steps(lambda count: fit(groups[0], count, None), whole, context)
+        steps = planned_steps(lambda count: fit(groups[0], context.fit_run(count)), whole, context)
         notes = shortened_notes(steps, whole, len(light))
         figures["whole_fit_steps"] = float(whole)
         each = max(1, steps // len(groups))
     else:
-        steps = coupled_steps(lambda count: fit(groups[0], count, None), context)
+        steps = coupled_steps(lambda count: fit(groups[0], context.fit_run(count)), context)
         each = steps if context.settings.max_seconds is None else max(1, steps // len(groups))
     figures["fit_steps"] = float(each * len(groups))
-    pairs = [
-        fit(group, each, partial(_note, context, number / len(groups), 1 / len(groups)))
-        for number, group in enumerate(groups)
-    ]
+    pairs = []
+    for number, group in enumerate(groups):
+        part = number / len(groups), (number + 1) / len(groups)
+        note = context.fit_progress("networks", part=part)
+        pairs.append(fit(group, context.fit_run(each, note)))
     size = (light.shape[-2], light.shape[-1])
     one, other = (
         resize(torch.cat([getattr(pair, name) for pair in pairs]), size)
@@ -69,32 +69,11 @@ def separate_alone(light: Tensor, mixtures: bool, context: SeparationContext) ->
     return (light - reflection, reflection), figures, notes
 
 
-def _fit_of_preset(mixtures: bool, context: SeparationContext) -> FitPart:
-    """Return the fit of the published networks, or of coupled generators, as the preset says.
+def _fit_of_preset(mixtures: bool, is_published: bool) -> FitLayers:
+    """Return the fit of the published networks, or of coupled generators.
 
     mixtures: whether it fits mixtures of the same two layers, or a sum.
     """
-    settings = context.settings
-    if settings.preset == "paper":
-        fit_layers = published.fit_mixtures if mixtures else published.fit_sum
-    else:
-        fit_layers = coupled.fit_mixtures if mixtures else coupled.fit_sum
-
-    def fit(frames: Tensor, steps: int, on_step: OnStep | None) -> LayersAndWeights:
-        return fit_layers(
-            frames, steps=steps, seed=settings.seed, device=settings.device, on_step=on_step
-        )
-
-    return fit
-
-
-def _note(
-    context: SeparationContext,
-    begin: float,
-    share: float,
-    done: float,
-    losses: Mapping[str, float],
-) -> None:
-    """Report the progress of a fit, which is a ``share`` of all from ``begin`` on."""
-    context.progress(begin + share * done, "networks")
-    context.trace.add("networks", begin + share * done, losses)
+    if is_published:
+        return published.fit_mixtures if mixtures else published.fit_sum
+    return coupled.fit_mixtures if mixtures else coupled.fit_sum

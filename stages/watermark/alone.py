@@ -6,7 +6,6 @@ Frames ``(T, 3, H, W)`` in [0, 1]; the mark is ``(1, 3, H, W)`` and its matte ``
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -18,9 +17,10 @@ from stages.coupled.layers import PIXELS, coupled_steps
 from stages.mixing.psnr import psnr_of
 from stages.mixing.watermark_composite import MOST_OPAQUE, WatermarkComposite
 from stages.motion.flow import resize, shrunk
+from stages.optim.fit import FitRun
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
-from stages.published.watermark import fit_watermark, whole_fit
+from stages.published.watermark import PublishedMark, fit_watermark, whole_fit
 
 PASSES = 4
 """Rounds in which mark and clean frames are made to mix to the input, and clamped."""
@@ -36,19 +36,15 @@ def separate_published(frames: Tensor, box: Tensor, context: SeparationContext) 
     """
     small = shrunk(frames, context.working_pixels(FULL_PIXELS))
     size = (small.shape[-2], small.shape[-1])
-    settings = context.settings
-    work = partial(
-        fit_watermark,
-        small,
-        resize(box[None, None].float(), size),
-        separate=context.unordered and len(frames) > 1,
-        seed=settings.seed,
-        device=settings.device,
-    )
+    inside = resize(box[None, None].float(), size)
+
+    def fit(run: FitRun) -> PublishedMark:
+        return fit_watermark(small, inside, run, separate=context.unordered and len(frames) > 1)
+
     began = time.monotonic()
     whole = whole_fit(len(frames))
-    steps = planned_steps(lambda count: work(steps=count), whole, context)
-    found = work(steps=steps, on_step=partial(_note, context, "the published networks"))
+    steps = planned_steps(lambda count: fit(context.fit_run(count)), whole, context)
+    found = fit(context.fit_run(steps, context.fit_progress("the published networks")))
     report = {"fit_steps": float(steps), "whole_fit_steps": float(whole)}
     layers = found.clean, found.mark, found.matte
     notes = shortened_notes(steps, whole, len(frames))
@@ -59,26 +55,13 @@ def separate_coupled(frames: Tensor, box: Tensor, context: SeparationContext) ->
     """Separate ``frames`` (T, 3, H, W) with coupled generators; arguments as above."""
     small = shrunk(frames, context.working_pixels(PIXELS))
     size = (small.shape[-2], small.shape[-1])
-    settings = context.settings
-    work = partial(
-        coupled.fit_watermark,
-        small,
-        resize(box[None, None].float(), size),
-        seed=settings.seed,
-        device=settings.device,
-    )
+    fit = partial(coupled.fit_watermark, small, resize(box[None, None].float(), size))
     began = time.monotonic()
-    steps = coupled_steps(lambda count: work(steps=count), context)
-    clean, mark, matte = work(steps=steps, on_step=partial(_note, context, "networks"))
+    steps = coupled_steps(lambda count: fit(context.fit_run(count)), context)
+    clean, mark, matte = fit(context.fit_run(steps, context.fit_progress("networks")))
     matte = torch.where(matte > FAINT, matte, torch.zeros(()))
     layers = clean, mark, matte
     return _finished(frames, box, layers, {"fit_steps": float(steps)}, (), time.monotonic() - began)
-
-
-def _note(context: SeparationContext, name: str, done: float, losses: Mapping[str, float]) -> None:
-    """Report the progress of a fit."""
-    context.progress(done, name)
-    context.trace.add("networks", done, losses)
 
 
 def mix_back(frames: Tensor, clean: Tensor, mark: Tensor, matte: Tensor) -> tuple[Tensor, Tensor]:

@@ -181,9 +181,9 @@ def test_both_hints_reach_the_published_segmentation(monkeypatch: pytest.MonkeyP
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     real = segmentation.fit_segmentation
 
-    def spy(frames: Any, foreground: Any, background: Any, **more: Any) -> Any:
+    def spy(frames: Any, foreground: Any, background: Any, run: Any) -> Any:
         seen.append((foreground, background))
-        return real(frames, foreground, background, **more)
+        return real(frames, foreground, background, run)
 
     monkeypatch.setattr("stages.segment.alone.fit_segmentation", spy)
     hint = np.zeros((40, 56, 3), np.uint8)

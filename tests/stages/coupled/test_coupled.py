@@ -13,6 +13,7 @@ from stages.coupled import haze, transparency, watermark
 from stages.coupled.layers import STEPS, CoupledLayers, coupled_steps
 from stages.mixing.haze import Haze
 from stages.mixing.watermark_composite import WatermarkComposite
+from stages.optim.fit import FitRun
 
 CPU = torch.device("cpu")
 
@@ -44,18 +45,18 @@ def test_haze_is_found_from_its_dark_channel() -> None:
     clear, airlight = scene(1), torch.full((1, 3, 1, 1), 0.9)
     clear = clear * (clear > clear.mean())
     frames = Haze(torch.full((3, 1, 1, 1), 0.6)).mix(airlight, clear)
-    found = haze.fit_haze(frames, airlight, steps=120, seed=0, device=CPU)
+    found = haze.fit_haze(frames, airlight, FitRun(120))
     assert found.shape == (3, 1, 32, 48) and 0.4 < float(found.mean()) < 0.85
 
 
 @pytest.mark.slow
 def test_layers_of_light_and_mixtures_are_explained() -> None:
     one, other = 0.6 * scene(1), 0.4 * scene(2)
-    pair = transparency.fit_sum(one + other, steps=80, seed=0, device=CPU)
+    pair = transparency.fit_sum(one + other, FitRun(80))
     assert float((pair.first + pair.second - one - other).abs().mean()) < 0.1
     weights = torch.tensor([0.7, 0.4]).view(2, 1, 1, 1)
     mixtures = weights * scene(1, 1) + (1 - weights) * scene(2, 1)
-    found = transparency.fit_mixtures(mixtures, steps=20, seed=0, device=CPU)
+    found = transparency.fit_mixtures(mixtures, FitRun(20))
     assert found.weights.shape == (2,) and float(found.weights.mean()) >= 0.5
     assert found.first.shape == (1, 3, 32, 48)
 
@@ -65,7 +66,7 @@ def test_a_mark_stays_inside_its_box() -> None:
     box = torch.zeros(1, 1, 32, 48)
     box[..., 8:20, 10:30] = 1
     marked = WatermarkComposite(0.5 * box).mix(frames, torch.ones(1, 3, 1, 1))
-    clean, mark, matte = watermark.fit_watermark(marked, box, steps=60, seed=0, device=CPU)
+    clean, mark, matte = watermark.fit_watermark(marked, box, FitRun(60))
     assert (clean.shape, mark.shape) == ((3, 3, 32, 48), (1, 3, 32, 48))
     assert float((matte * (1 - box)).max()) == 0
     again = WatermarkComposite(matte).mix(clean, mark)

@@ -19,7 +19,7 @@ def test_the_first_pass_estimates_an_airlight_and_the_second_holds_it() -> None:
     with mock.patch.object(haze, "fit_haze", return_value=first) as fitted:
         found, steps = published_airlight(frames[:1], context)
     assert torch.equal(found, light) and steps == 4000
-    assert fitted.call_args.kwargs["fixed"] is False and fitted.call_args.kwargs["steps"] == 4000
+    assert fitted.call_args.kwargs["fixed"] is False and fitted.call_args.args[2].steps == 4000
     assert torch.equal(fitted.call_args.args[1], haze.dark_channel_airlight(frames[:1]))
     second = haze.HazeLayers(frames[:1], torch.full((1, 1, 24, 32), 0.6), light, haze.STEPS)
     with mock.patch.object(haze, "fit_haze", return_value=second) as fitted:
@@ -28,4 +28,4 @@ def test_the_first_pass_estimates_an_airlight_and_the_second_holds_it() -> None:
     for number, call in enumerate(fitted.call_args_list):
         assert torch.equal(call.args[0], frames[number : number + 1])
         assert torch.equal(call.args[1], light)
-        assert call.kwargs["fixed"] is True and call.kwargs["steps"] == 4000
+        assert call.kwargs["fixed"] is True and call.args[2].steps == 4000

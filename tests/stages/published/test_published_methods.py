@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.skip import FIVE_LEVELS, FIVE_LEVELS_3X3, FOUR_LEVELS_3X3, SkipShape
 from stages.mixing.mixture import Mixture
+from stages.optim.fit import FitRun
 from stages.published import fit as published_fit
 from stages.published import haze, segmentation, transition, transparency, watermark
 from stages.published.fit import DrawnStep, PublishedStage
@@ -78,9 +79,7 @@ def parameters(module: PublishedNetworks) -> list[int]:
 def test_the_first_pass_on_haze_has_three_networks_and_ties_the_airlight(
     recorder: Recorder,
 ) -> None:
-    found = haze.fit_haze(
-        picture(), torch.full((1, 3, 1, 1), 0.9), fixed=False, steps=4000, seed=0, device=CPU
-    )
+    found = haze.fit_haze(picture(), torch.full((1, 3, 1, 1), 0.9), FitRun(4000), fixed=False)
     (module,) = recorder.modules
     assert parameters(module) == [573_187, 573_169, 573_187]
     noise = module.noises[0]
@@ -97,7 +96,7 @@ def test_the_first_pass_on_haze_has_three_networks_and_ties_the_airlight(
 
 def test_the_second_pass_on_haze_takes_the_airlight_as_it_is(recorder: Recorder) -> None:
     airlight = picture(3)
-    found = haze.fit_haze(picture(), airlight, fixed=True, steps=9, seed=0, device=CPU)
+    found = haze.fit_haze(picture(), airlight, FitRun(9), fixed=True)
     assert parameters(recorder.modules[0]) == [573_187, 573_169]
     assert recorder.losses == [{"reconstruction", "rough transmission"}]
     assert torch.equal(found.airlight, airlight)
@@ -116,7 +115,7 @@ def test_haze_is_jittered_by_a_thirtieth_but_not_its_transmission(
 
     monkeypatch.setattr(PublishedNetworks, "forward", spy)
     light = torch.full((1, 3, 1, 1), 0.9)
-    haze.fit_haze(picture(), light, fixed=False, steps=1, seed=0, device=CPU)
+    haze.fit_haze(picture(), light, FitRun(1), fixed=False)
     clear, transmission, airlight = seen[0]
     assert transmission is None and clear is not None and airlight is not None
     assert float(torch.cat([clear, airlight]).std()) == pytest.approx(1 / 30, rel=0.05)
@@ -134,7 +133,7 @@ def test_the_airlight_is_estimated_where_the_dark_channel_is_highest() -> None:
 def test_segmentation_has_two_stages_of_small_networks(recorder: Recorder) -> None:
     hint = torch.zeros(1, 1, *SIZE)
     hint[..., 5:9, 5:9] = 1
-    segmentation.fit_segmentation(picture(), hint, hint.flip(-1), steps=6000, seed=0, device=CPU)
+    segmentation.fit_segmentation(picture(), hint, hint.flip(-1), FitRun(6000))
     first, second = recorder.stages
     assert (first.steps, second.steps) == segmentation.STAGE_STEPS
     assert recorder.modules[0] is recorder.modules[1]
@@ -156,7 +155,7 @@ def test_hints_hold_the_layers_and_the_matte() -> None:
     inside = torch.zeros(1, 1, *SIZE)
     inside[..., 4:16, 4:12] = 1
     outside = inside.flip(-1)
-    found = segmentation.fit_segmentation(frames, inside, outside, steps=150, seed=0, device=CPU)
+    found = segmentation.fit_segmentation(frames, inside, outside, FitRun(150))
     assert (
         float(found.matte[inside > 0].mean()) > 0.8 > 0.2 > float(found.matte[outside > 0].mean())
     )
@@ -164,7 +163,7 @@ def test_hints_hold_the_layers_and_the_matte() -> None:
 
 
 def test_one_mixture_is_a_sum_with_little_exclusion(recorder: Recorder) -> None:
-    transparency.fit_sum(picture(), steps=8000, seed=0, device=CPU)
+    transparency.fit_sum(picture(), FitRun(8000))
     (stage,) = recorder.stages
     assert (transparency.SUM_STEPS, stage.rate) == (8000, 5e-4)
     assert weights(stage, 0.5) == {"reconstruction": 1.0, "exclusion": 0.01}
@@ -187,7 +186,7 @@ def test_one_mixture_is_turned_with_its_noise() -> None:
         mock.patch.object(PublishedNetworks, "forward", spy),
         mock.patch.object(transparency, "SUM_STEPS", 16),
     ):
-        transparency.fit_sum(frames, steps=16, seed=0, device=CPU)
+        transparency.fit_sum(frames, FitRun(16))
     assert [turned for turned, _ in steps[:16]] == [0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7]
     assert all(size == (SIZE if turned % 2 == 0 else SIZE[::-1]) for turned, size in steps)
 
@@ -195,7 +194,7 @@ def test_one_mixture_is_turned_with_its_noise() -> None:
 def test_several_mixtures_have_alpha_networks_that_are_tied_to_one_half(
     recorder: Recorder,
 ) -> None:
-    found = transparency.fit_mixtures(picture(count=2), steps=7000, seed=0, device=CPU)
+    found = transparency.fit_mixtures(picture(count=2), FitRun(7000))
     (stage,) = recorder.stages
     assert stage.steps == transparency.MIXTURE_STEPS == 7000
     tied = {"reconstruction": 1.0, "exclusion": 0.1, "half": 1.0}
@@ -219,7 +218,7 @@ def test_the_inputs_of_several_mixtures_are_not_jittered(
 
     monkeypatch.setattr(PublishedNetworks, "forward", spy)
     monkeypatch.setattr(InputJitter, "draw", mock.Mock(side_effect=AssertionError("jitter")))
-    transparency.fit_mixtures(picture(count=2), steps=7000, seed=0, device=CPU)
+    transparency.fit_mixtures(picture(count=2), FitRun(7000))
     assert len(recorder.stages) == 1 and seen and set(seen) == {(None, 0)}
 
 
@@ -228,10 +227,8 @@ def test_a_mark_on_one_picture_has_two_stages_and_three_restarts(recorder: Recor
     found = watermark.fit_watermark(
         picture(),
         torch.ones(1, 1, *SIZE),
+        FitRun(33_000),
         separate=False,
-        steps=33_000,
-        seed=0,
-        device=CPU,
     )
     assert [stage.steps for stage in recorder.stages] == [4000, 7000] * 3
     assert len(set(map(id, recorder.modules))) == 3 and found.steps == 33_000
@@ -279,10 +276,8 @@ def test_several_pictures_have_a_clean_network_each(recorder: Recorder) -> None:
     watermark.fit_watermark(
         picture(count=2),
         torch.ones(1, 1, *SIZE),
+        FitRun(watermark.whole_fit(2)),
         separate=True,
-        steps=watermark.whole_fit(2),
-        seed=0,
-        device=CPU,
     )
     assert [stage.steps for stage in recorder.stages] == [4000] * 3
     outside = {"outside": 1.0, "matte outside": 1.0}
@@ -307,9 +302,7 @@ def test_only_what_is_surely_marked_is_replaced() -> None:
         return (clean, torch.ones_like(frames), matte), 5
 
     with mock.patch.object(watermark, "_fit_once", once):
-        found = watermark.fit_watermark(
-            frames, torch.ones(1, 1, *SIZE), separate=False, steps=15, seed=0, device=CPU
-        )
+        found = watermark.fit_watermark(frames, torch.ones(1, 1, *SIZE), FitRun(15), separate=False)
     assert torch.equal(found.clean[..., :10, :], frames[..., :10, :])
     assert float(found.clean[..., 10:, :].mean()) == pytest.approx(0.4), "the median of three fits"
     assert float(found.matte[..., :10, :].max()) == 0
