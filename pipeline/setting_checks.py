@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from pipeline.codecs import check_codec
 from pipeline.values import check_order, check_spans
 from stages.errors import UsageError
+from stages.presets import NETWORKS_ALONE
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-
-NETWORKS_ALONE = ("paper", "coupled")
-"""Presets that fit networks and nothing else."""
 
 
 def check_settings(settings: Settings) -> None:

@@ -40,8 +40,8 @@ from pipeline.values import (
     parse_whole_number,
     plain,
 )
+from stages.presets import PRESETS
 
-PRESETS = ("fast", "balanced", "best", "paper", "coupled")
 INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")
 

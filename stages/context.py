@@ -16,6 +16,7 @@ from stages.hint_regions import HintRegion
 from stages.occlusion import Occlusion
 from stages.optim.fit import FitRun, OnStep
 from stages.optim.loss_curves import Curves, Trace
+from stages.presets import NETWORKS_ALONE
 
 SPACES = ("auto", "gamma", "linear")
 """In what values layers add up: encoded values, linear light, or whichever fits better."""
@@ -45,7 +46,7 @@ class FitSettings:
     """The user's choices for one separation.
 
     preset: how much work to do, or which method to compare with; one of the names in
-        ``pipeline.settings.PRESETS``.
+        :data:`stages.presets.PRESETS`.
     seed: of all random numbers. device: where to fit.
     max_seconds: the time it may take; ``None`` for the preset's own amount of work.
     """
@@ -54,6 +55,16 @@ class FitSettings:
     seed: int = 0
     device: torch.device = torch.device("cpu")
     max_seconds: float | None = None
+
+    @property
+    def networks_alone(self) -> bool:
+        """Whether networks do all the work, without motion and without other evidence."""
+        return self.preset in NETWORKS_ALONE
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the method is Double-DIP as published."""
+        return self.preset == "paper"
 
 
 @dataclass(frozen=True)

@@ -98,14 +98,14 @@ def survey(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
     the preset ``paper``, whose two passes then share its time evenly.
     """
     one = len(sample) == 1
-    if (one and context.settings.preset == "paper") or (context.unordered and not one):
+    if (one and context.settings.is_published) or (context.unordered and not one):
         return DehazeSurvey(None)
     return _surveyed(sample, context)
 
 
 def _surveyed(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
     """Return what holds for frames ``(S, 3, H, W)`` of one clip, or for one picture."""
-    if context.settings.preset == "paper":
+    if context.settings.is_published:
         middle = len(sample) // 2
         airlight, steps = published_airlight(sample[middle : middle + 1], context)
         return DehazeSurvey(airlight, steps=steps)
@@ -166,7 +166,7 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
     notes: tuple[Note, ...] = ()
     if is_forced:
         notes = (Note(FORCED, tuple(range(len(frames)))),)
-    if context.settings.preset == "paper":
+    if context.settings.is_published:
         notes = shortened_notes(
             int(figures["fit_steps"]), int(figures["whole_fit_steps"]), len(frames)
         )
@@ -185,7 +185,7 @@ def _finished(
     frames: at full size. airlight: as :func:`stages.dehaze.model.over_picture` returns it. taken:
     from :func:`power`.
     """
-    published = context.settings.preset == "paper"
+    published = context.settings.is_published
     transmission, clear = torch.empty_like(frames[:, :1]), torch.empty_like(frames)
     # One frame at a time: the coefficients of the filter are four pictures at full size.
     for index in range(len(frames)):
@@ -226,7 +226,7 @@ def _working_transmission(
     figures: takes the steps of networks, where they find the transmission.
     """
     assert facts.airlight is not None
-    if context.settings.preset == "paper":
+    if context.settings.is_published:
         drawn = published_transmission(frames, facts.airlight, context)
         figures["fit_steps"] = float(facts.steps + drawn.steps)
         figures["whole_fit_steps"] = 2.0 * drawn.whole
@@ -318,7 +318,7 @@ def _separated_one_by_one(frames: Tensor, context: SeparationContext) -> Separat
     budget = context.settings.max_seconds
     part_budget = None if budget is None else budget / len(frames)
     settings = replace(context.settings, max_seconds=part_budget)
-    if settings.preset == "paper" and part_budget is not None:
+    if settings.is_published and part_budget is not None:
         # The published method has two passes of the same length: survey and separation.
         settings = replace(settings, max_seconds=part_budget / 2)
     parts = []

@@ -97,7 +97,7 @@ def separate_alone(
     """
     began = time.monotonic()
     votes = torch.sigmoid(odds)[:, None]
-    published = context.settings.preset == "paper"
+    published = context.settings.is_published
     size = (frames.shape[-2], frames.shape[-1])
     if published:
         found, figures = _published(frames, votes, hints, context)

@@ -114,7 +114,7 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
     with clocked(seconds, "votes"):
         context.progress(0.2, "votes")
         found = _find_foreground(prepared, facts, context)
-    if context.settings.preset in ("paper", "coupled"):
+    if context.settings.networks_alone:
         masks = HintMasks.drawn(context, len(frames))
         alone = separate_alone(frames, found.odds, masks, context)
         return alone if context.most_things == 1 else as_one_thing(alone)

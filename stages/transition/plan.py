@@ -112,11 +112,6 @@ MOST_COUPLED = 3000
 """Most steps of the generators alone within a time budget."""
 
 
-def networks_alone(preset: str) -> bool:
-    """Return whether networks do all the work of a preset, without motion."""
-    return preset in PLANS and PLANS[preset].networks_alone
-
-
 def plan_for(mixture: Mixture, settings: FitSettings) -> Plan:
     """Return the plan of the preset, or with ``max_seconds`` the largest that fits in them.
 

@@ -37,7 +37,7 @@ from stages.transition.finish import finish, squared_error
 from stages.transition.held import hold_scenes
 from stages.transition.networks import fit_layers
 from stages.transition.placed import separate_placed
-from stages.transition.plan import LARGEST, Plan, networks_alone, plan_for
+from stages.transition.plan import LARGEST, Plan, plan_for
 from stages.transition.rearranged import compare_pieces, separate_rearranged
 from stages.transition.separated_frame import PutFrame, SeparatedFrame
 from stages.transition.still import (
@@ -123,7 +123,7 @@ def separate_transition(
     if bars:
         put = put_with_bars(put, window, transition, bars)
         window = between_bars(window, bars)
-    alone = plan.networks_alone if plan else networks_alone(settings.preset)
+    alone = plan.networks_alone if plan else settings.networks_alone
     pictures = (None, None) if alone else still_pictures(window, transition)
     direct = _method_without_fit(window, transition, pictures, progress)
     if direct is not None:

@@ -30,7 +30,7 @@ def separate_alone(light: Tensor, mixtures: bool, context: SeparationContext) ->
     mixtures: whether all frames mix the same two layers; then the layers are ``(1, 3, H, W)``, and
     the figures hold the weights. Other layers add up to ``light``.
     """
-    is_published = context.settings.preset == "paper"
+    is_published = context.settings.is_published
     most = FULL_PIXELS if is_published else PIXELS
     small = shrunk(light, context.working_pixels(most))
     fit = _fit_of_preset(mixtures, is_published)

@@ -43,8 +43,6 @@ from stages.transparency.separations import (
     by_networks,
 )
 
-NETWORKS_ALONE = ("paper", "coupled")
-"""The presets that have networks alone."""
 MIXING_SPACES = ("gamma", "linear")
 """The values in which mixtures may add up, which are tried unless the user says which."""
 KEPT_BY_STRENGTH = (
@@ -64,7 +62,7 @@ def survey(sample: Tensor, context: SeparationContext) -> TransparencySurvey:
     space, mixtures = _space(sample, context)
     none = sample[:0, :, :1, :1]
     seen = small(sample)
-    if mixtures or context.settings.preset in NETWORKS_ALONE:
+    if mixtures or context.settings.networks_alone:
         return TransparencySurvey(space, mixtures, none, none)
     if not moves(seen):
         if context.space == "auto":
@@ -85,7 +83,7 @@ def _space(sample: Tensor, context: SeparationContext) -> tuple[str, bool]:
     Such mixtures lie on a line in their space. sample: ``(S, 3, H, W)``.
     """
     told = None if context.space == "auto" else context.space
-    if told is None and context.settings.preset == "paper":
+    if told is None and context.settings.is_published:
         told = "gamma"  # The published method adds values as they are encoded.
     if context.unordered and len(sample) > 1:
         mixed_in = _space_of_mixtures(sample, MIXING_SPACES if told is None else (told,))
@@ -141,7 +139,7 @@ def _separated(
 
     frames: ``(T, 3, H, W)``, encoded. light: the same in the space in which layers add up.
     """
-    if context.settings.preset in NETWORKS_ALONE:
+    if context.settings.networks_alone:
         return by_networks(frames, light, facts, context)
     if facts.mixtures:
         return as_mixtures(light)

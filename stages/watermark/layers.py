@@ -41,9 +41,6 @@ from stages.watermark.standing import LEAST_SIDE, certain_standing_mark
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 LEAST_INDEPENDENT = 1.5  # with fewer independent frames than this, the clip counts as one picture
 MOST_COPIES = 1.1  # separate pictures that are worth no more than this count as one
-ALONE = {"paper": separate_published, "coupled": separate_coupled}
-"""The presets that have networks alone, which need no survey."""
-
 NOTHING_AT_HINT = (
     "no mark was found at the place that {hint} marks in {frames}, so the clean layer is the "
     "input; draw a box around the whole mark, with a little of the picture around it"
@@ -118,7 +115,7 @@ def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
         EFFORTS["balanced"],
         box,
     )
-    if context.settings.preset in ALONE:
+    if context.settings.networks_alone:
         return nothing
     effort = choose_effort(sample, context)
     facts = replace(nothing, effort=effort)
@@ -258,8 +255,9 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     W) and 0 in these frames.
     """
     began = time.monotonic()
-    if context.settings.preset in ALONE:
-        made = ALONE[context.settings.preset](frames, facts.box, context)
+    if context.settings.networks_alone:
+        separate_alone = separate_published if context.settings.is_published else separate_coupled
+        made = separate_alone(frames, facts.box, context)
         notes = mark_notes(made.layers["matte"], facts.box, len(frames), context)
         return replace(made, notes=(*notes, *made.notes))
     seconds = {}

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from pipeline.cli.main import main, parse
 from pipeline.config import MAX_BYTES, read_config, settings_of
 from pipeline.hint_arguments import HintArgument
-from pipeline.settings import PRESETS, Settings, options
+from pipeline.settings import Settings, options
 from stages.errors import UsageError
+from stages.presets import PRESETS
 
 TOML = """
 task = "transition"

@@ -31,7 +31,6 @@ from stages.transition.plan import (
     Costs,
     Plan,
     bytes_of,
-    networks_alone,
     plans_for,
     within_memory,
 )
@@ -109,7 +108,7 @@ def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
         settings = FitSettings(
             job.settings.preset, job.settings.seed, job.device, job.settings.max_seconds
         )
-        alone = networks_alone(settings.preset)
+        alone = settings.networks_alone
         costs = Costs(mixture, settings, alone=alone)
         plans = plans_for(mixture, [len(item) for item in mixed], settings, costs)
         plans, memory = _within_memory(job, analysis, mixed, plans)

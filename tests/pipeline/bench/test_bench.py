@@ -22,11 +22,11 @@ from pipeline.bench.rows import (
     read_rows,
 )
 from pipeline.cli.main import main
-from pipeline.settings import PRESETS
 from pipeline.task import BenchClip
 from pipeline.tasks import built_in
 from stages.errors import UnlayerError
 from stages.media.read import open_clip
+from stages.presets import PRESETS
 
 
 def row(height: int = 144, frames: int = 20, **more: Any) -> BenchRow:

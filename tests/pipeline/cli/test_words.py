@@ -19,9 +19,10 @@ from pipeline.cli.parser import choices_of
 from pipeline.cli.verbs import VERBS, formatted_help
 from pipeline.hint_arguments import HintArgument
 from pipeline.option_fields import flag
-from pipeline.settings import PRESETS, options
+from pipeline.settings import options
 from pipeline.tasks import names
 from stages.errors import UsageError
+from stages.presets import PRESETS
 
 ROOT = Path(__file__).parents[3]
 SCREEN = 80, 24

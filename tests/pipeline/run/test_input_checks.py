@@ -19,9 +19,10 @@ from pipeline.batch import batch as batching
 from pipeline.cli.main import main, parse
 from pipeline.run.inputs import check_inputs, device_warning, overrun_warning
 from pipeline.run.opening import open_checked
-from pipeline.settings import PRESETS, Settings
+from pipeline.settings import Settings
 from pipeline.tasks import built_in, find_task
 from stages.errors import UsageError
+from stages.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)

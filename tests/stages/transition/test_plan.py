@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import stages.transition.plan
-from pipeline.settings import PRESETS
 from stages.context import FitSettings
 from stages.mixing.mixture import Mixture
 from stages.optim.budget import MEASURED_STAGES
+from stages.presets import PRESETS
 from stages.transition.plan import (
     LEAST,
     PLANS,
