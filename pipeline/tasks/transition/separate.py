@@ -313,6 +313,9 @@ def _draw_sheet(
         label = name if shot is None else scene_name(shot)
         rows[label] = row if name == "matte" else to_display(row, color)
     first, last = transition.first_frame, transition.last_frame
-    title = f"{transition.kind}, frames {first} to {last}, mixed in {SPACE_NAMES[separated.space]}"
     numbers = [first + place for place in chosen_frames(len(transition))]
+    title = f"{transition.kind}, frames {first} to {last}"
+    if transition.is_held:
+        return draw_sheet(rows, numbers, title=f"{title}, not taken apart")
+    title = f"{title}, mixed in {SPACE_NAMES[separated.space]}"
     return draw_sheet(rows, numbers, separated.mix, first, title=title)
