@@ -23,11 +23,13 @@ class ShotFact:
 
     first, last: the frames in which it is alone, inclusive; ``last`` is less than ``first`` where
         it is mixed all the time.
+    held: first and last frame of each transition through which scenes only hold a clean frame.
     """
 
     layer: LayerFact
     first: int
     last: int
+    held: tuple[tuple[int, int], ...] = ()
 
     @property
     def recovered(self) -> list[tuple[int, int]]:
@@ -35,7 +37,7 @@ class ShotFact:
         parts = [(self.layer.first, self.first - 1), (self.last + 1, self.layer.last)]
         if self.last < self.first:
             parts = [(self.layer.first, self.layer.last)]
-        return [(first, last) for first, last in parts if first <= last]
+        return [part for part in parts if part[0] <= part[1] and part not in self.held]
 
 
 class ShotListRow(TypedDict):
@@ -79,7 +81,12 @@ def _shot(layer: LayerFact, facts: RunFacts) -> ShotFact:
             first = max(first, transition.last + 1)
         if outgoing == layer.name:
             last = min(last, transition.first - 1)
-    return ShotFact(layer, first, last)
+    held = tuple(
+        (item.first, item.last)
+        for item in facts.transitions
+        if item.is_mixed and not item.is_separated
+    )
+    return ShotFact(layer, first, last, held)
 
 
 def time_code(facts: RunFacts, frame: int) -> str:
