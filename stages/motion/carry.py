@@ -10,8 +10,8 @@ where roughness is the difference of neighbouring vectors and bend the change of
 Only clean frames are warped. A half-separated layer would still show traces of the other scene, and
 the flow would follow them.
 
-Between the levels, frames in which a scene is faint are offered the motion that goes on from
-clearer ones (:mod:`stages.motion.propose`).
+After each level, frames in which a scene is faint are offered the motion that goes on from
+clearer ones, and each pixel the motion of near ones (:mod:`stages.motion.propose`).
 """
 
 from __future__ import annotations
@@ -201,8 +201,7 @@ def carry(
     for scale, steps in levels:
         level = _MotionLevel(mixture, scale, known, device)
         current = level.fit(current, steps, part_of_fit(on_step, done, steps, total))
-        if proposals and scale > 1:
-            # At full size no fit follows that would smooth what was chosen pixel by pixel.
+        if proposals:
             current = propose(mixture, current, known, scale)
         done += steps
     templates = mixture.template("outgoing"), mixture.template("incoming")

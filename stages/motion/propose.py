@@ -46,6 +46,12 @@ It has the unit of the error of a square: values in [0, 1]. On drawn dissolves 0
 and 0 too little.
 """
 
+FULL_SIZE_COST = 0.0005
+"""The same at full size. A pixel there costs as much as half a pixel does at half the size.
+
+On six drawn and development dissolves 0.001 was too much, and 0 too little for two of them.
+"""
+
 LARGEST_DEPARTURE = 4.0
 """Departure, in pixels of a level, above which the cost stays the same: things do stop and turn."""
 
@@ -108,6 +114,7 @@ class _ProposalLevel:
         height, width = mixture.size
         self.mixture = mixture
         self.size = (-(-height // scale), -(-width // scale))
+        self.departure_cost = FULL_SIZE_COST if scale == 1 else DEPARTURE_COST
         self.target = resize(mixture.frames[mixture.mixed], self.size)
         weight = mixture.weight[mixture.mixed]
         self.weight = resize(weight, self.size) if mixture.has_matte else weight
@@ -161,26 +168,31 @@ class _ProposalLevel:
             error = self._error(number, at, carried)
             if expected is None:
                 return error
-            return error + DEPARTURE_COST * length(motion - expected).clamp(max=LARGEST_DEPARTURE)
+            departure = length(motion - expected).clamp(max=LARGEST_DEPARTURE)
+            return error + self.departure_cost * departure
+
+        def judged(offer: Tensor) -> Pair:
+            """Return the layer that an offer carries, and its cost."""
+            carried = warp(self.templates[number], offer)
+            return carried, cost_of(offer, carried)
 
         cost = cost_of(flow, seen)
 
-        def judge(offer: Tensor) -> None:
-            """Take ``offer`` at the pixels where it costs less."""
+        def take(some: Sequence[Tensor]) -> None:
+            """Take each of some offers at the pixels where it costs less."""
             nonlocal flow, seen, cost
-            carried = warp(self.templates[number], offer)
-            found = cost_of(offer, carried)
-            better = found < (1 - LEAST_GAIN) * cost
-            flow = torch.where(better, offer, flow)
-            seen = torch.where(better, carried, seen)
-            cost = torch.where(better, found, cost)
+            found = side_by_side(judged, some, worth=is_worth(self.target[frame]))
+            for offer, (carried, its_cost) in zip(some, found, strict=True):
+                better = its_cost < (1 - LEAST_GAIN) * cost
+                flow = torch.where(better, offer, flow)
+                seen = torch.where(better, carried, seen)
+                cost = torch.where(better, its_cost, cost)
 
-        for offer in offers:
-            judge(offer)
+        take(offers)
         for shift in SHIFTS:
-            for way in ((0, shift), (0, -shift), (shift, 0), (-shift, 0)):
-                # At a side this offers the motion at the opposite side. Judging rejects it.
-                judge(torch.roll(flow, way, (-2, -1)))
+            ways = (0, shift), (0, -shift), (shift, 0), (-shift, 0)
+            # At a side this offers the motion at the opposite side. Judging rejects it.
+            take([torch.roll(flow, way, (-2, -1)) for way in ways])
         self.changed[number] |= not torch.equal(flow, field[at])
         field[at], layer[at] = flow, seen
 

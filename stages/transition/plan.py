@@ -96,6 +96,9 @@ LEAST = 64 * 36
 TIE = 1.4
 """Cost of a tie in a step, in units of that of a frame in a step of the motion fit."""
 
+OFFERS = 30
+"""Cost of the offers of motion after a level, in steps of the motion fit at that level."""
+
 SOLVE = 4
 """Cost of solving for the layers after a level of ties, in steps of the ties at full size."""
 
@@ -217,6 +220,7 @@ class Costs:
         levels_of_ties = (*plan.ties, (1, SOLVE * len(plan.ties)))
         ties = TIE * MOST_TIES * self._motion(levels_of_ties, area * count)
         levels = coarser_levels(plan.levels, round(self.side * (area / self.area) ** 0.5))
+        levels = tuple((scale, steps + OFFERS) for scale, steps in levels)
         return (
             self._motion(levels, area * count)
             + (turns * plan.turns + ties) * plan.rounds

@@ -9,6 +9,7 @@ import torch
 from clips import drifting
 from torch import Tensor
 
+from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture
 from stages.motion import carry as motion
 from stages.motion.carry import CarriedLayers, carried_layers, carry, known_motion
@@ -72,6 +73,24 @@ def test_a_disc_stays_whole_while_its_scene_becomes_faint(seed: int) -> None:
         return float((apart.square() * on_disc).mean())
 
     assert error(carry(mixture, LEVELS)) < 0.75 * error(without_proposals(mixture))
+
+
+def coarse_proposals(mixture: Mixture, both: Pair, known: Pair, scale: int) -> Pair:
+    """Propose motion at coarse levels alone."""
+    return both if scale == 1 else propose(mixture, both, known, scale)
+
+
+@pytest.mark.usually(2)
+@pytest.mark.parametrize("seed", range(3))
+def test_offers_at_full_size_bring_layers_nearer_to_the_truth(seed: int) -> None:
+    """The fit has a vector for four pixels, the offers one for each pixel."""
+    a = disc_scene(seed, (22.0, 46.0), (1.6, -0.8))
+    mixture = dissolve(a, texture(seed + 50, (-0.6, 0.3)))
+    full = carry(mixture, LEVELS)
+    with mock.patch.object(motion, "propose", coarse_proposals):
+        coarse = carry(mixture, LEVELS)
+    ours, before = (float((each.layers[0] - a[INSIDE]).square().mean()) for each in (full, coarse))
+    assert ours < 0.95 * before
 
 
 def errors(mixture: Mixture, flows: tuple[Tensor, Tensor]) -> Tensor:
