@@ -158,7 +158,7 @@ class _LayeredRun:
         findings = Findings(first, frame_count, pictures=self.job.clip.info.is_picture)
         done = 0
         before: dict[str, Tensor] = {}
-        for window in windows(self.job.clip, length, files.overlap):
+        for window in windows(self.job.clip, length, files.overlap, frame_count):
             # A resumed run needs the disk space of the layers that are still to be written.
             to_write = layer_bytes * (frame_count - files.written) // frame_count
             span = done / frame_count, min(1.0, (done + len(window)) / frame_count)

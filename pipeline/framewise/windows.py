@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain, pairwise, repeat
 
 import torch
 from torch import Tensor
@@ -62,20 +64,38 @@ def read_overview(clip: Clip, sample_size: int, step: Step) -> Overview:
     return Overview(first, times, [index for index, _ in kept], sample, watch.border(sample))
 
 
-def windows(clip: Clip, length: int, overlap: int) -> Iterator[Frames]:
-    """Yield the clip in windows of ``length`` frames; the last may be shorter.
+def window_lengths(frame_count: int, length: int, overlap: int) -> list[int]:
+    """Return the lengths of the windows that cover ``frame_count`` frames.
 
-    overlap: how many frames a window shares with the one before it.
+    There are as few as possible, and their lengths differ by one at most. A short last window would
+    show little motion and little of what things hide.
+
+    length: most frames of a window. overlap: how many frames a window shares with the one before.
     """
+    new_frames = max(1, frame_count - overlap)
+    count = math.ceil(new_frames / (length - overlap))
+    ends = [number * new_frames // count for number in range(count + 1)]
+    return [end - begin + overlap for begin, end in pairwise(ends)]
+
+
+def windows(clip: Clip, length: int, overlap: int, frame_count: int) -> Iterator[Frames]:
+    """Yield the clip in windows as long as each other, see :func:`window_lengths`.
+
+    length: most frames of a window. overlap: how many frames a window shares with the one before.
+    frame_count: how many frames the clip is said to have. More of them follow in further windows.
+    """
+    lengths = chain(window_lengths(frame_count, length, overlap), repeat(length))
+    wanted = next(lengths)
     pending: Frames | None = None
     unseen = 0  # frames of ``pending`` that no window has had yet
     for block in clip.blocks():
         pending = block if pending is None else concatenated(pending, block)
         unseen += len(block)
-        while len(pending) >= length:
-            yield frame_range(pending, 0, length)
-            pending = frame_range(pending, length - overlap, len(pending))
+        while len(pending) >= wanted:
+            yield frame_range(pending, 0, wanted)
+            pending = frame_range(pending, wanted - overlap, len(pending))
             unseen = len(pending) - overlap
+            wanted = next(lengths)
     if pending is not None and unseen > 0:
         yield pending
 
