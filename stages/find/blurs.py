@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stages.find.curve import NOISE, Curve
 from stages.find.features import Array
-from stages.find.placements import pixels_of
+from stages.find.paths import pixels_of
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import FILTERS, kind_of_filter
 from stages.kinds.base import Filter

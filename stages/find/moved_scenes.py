@@ -14,15 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from stages.find.features import Array, warped
-from stages.find.placements import measured_progress, pixels_of, place, progress_of
+from stages.find.paths import pixels_of
+from stages.find.placements import measured_progress, place, progress_of
 from stages.find.stretch import Stretch, TransitionFit
-from stages.find.track import Grid, Params, camera_speed
+from stages.find.track import Cameras, moved_on
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import AffineMap, Placement, pixel_places
 
 PURE = 0.99  # part of a pixel from which it shows a scene alone
-FOLLOWED = 5  # clean frames of each scene in which its camera is followed
 TINY = 1e-9  # keeps a part of nothing from being a division by zero
 
 Scenes = tuple[Tensor, Tensor]
@@ -113,20 +112,10 @@ def _pictures(stretch: Stretch, found: TransitionFit) -> Iterator[tuple[int, lis
     """
     frames, sides = stretch.frames, (found.before, found.after)
     held = pixels_of(frames[found.before]), pixels_of(frames[found.after])
-    clean = (
-        range(found.before - 1, max(stretch.low, found.before - FOLLOWED) - 1, -1),
-        range(found.after + 1, min(stretch.high, found.after + FOLLOWED) + 1),
-    )
-    speeds = [camera_speed(frames, side, times) for side, times in zip(sides, clean, strict=True)]
-    grid = Grid.of(*frames.shape[1:3])
+    cameras = stretch.cameras(*sides) or Cameras()
     for time in range(found.before + 1, found.after):
         outgoing, incoming = (
-            pixels_of(_moved_on(frames[side], grid, speed * (time - side)))
-            for side, speed in zip(sides, speeds, strict=True)
+            pixels_of(moved_on(frames[side], speed * (time - side)))
+            for side, speed in zip(sides, cameras.speeds, strict=True)
         )
         yield time, [held, (outgoing, incoming)]
-
-
-def _moved_on(frame: Array, grid: Grid, motion: Params) -> Array:
-    """Return a frame ``(H, W, 3)`` as its camera sees it after a motion."""
-    return warped(frame, grid.flow(motion)) if motion.any() else frame

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from stages.find.borders import shared_border
 from stages.find.features import Array
 from stages.find.shifts import shift_correlations
-from stages.kinds.base import Placement
+from stages.kinds.base import AffineMap, Placement
 
 # The limits below were set on synthetic whip pans and pushes of real shots, and on real pans.
 WIDTH = 48  # pixels of the longer side at which frames are shifted against each other
@@ -59,22 +59,29 @@ def is_pan(frames: Array) -> bool:
 
 
 def is_pan_for_push(
-    frames: Array, placements: Sequence[Placement], *, two_shots: bool = False
+    frames: Array,
+    placements: Sequence[Placement],
+    *,
+    two_shots: bool = False,
+    cameras_move: bool = False,
 ) -> bool:
     """Return whether frames that look like a push are one view that moves.
 
     A push moves by the whole picture, and has a seam. Between two pictures with a border of one
-    colour there is no seam to be seen.
+    colour there is no seam to be seen. Where a camera moves, a cover or a reveal may look like a
+    push, and how far the view moves says nothing.
 
     frames: ``(T + 2, H, W, 3)`` in [0, 1], the clean frames first and last.
     placements: of the T frames in between. two_shots: whether the pictures
-    before and after are known to have little in common.
+    before and after are known to have little in common. cameras_move: whether the scenes are
+    explained as their cameras go on.
     """
     shifts = _shifts(frames)
     if shifts is None:
         return False
     down, right = np.abs(shifts.sum(0))
-    if max(right, down * frames.shape[2] / frames.shape[1]) < FULL_PUSH:
+    way = max(right, down * frames.shape[2] / frames.shape[1])
+    if way < FULL_PUSH and not cameras_move:
         return True
     if _meet_in_one_color(frames[0], frames[-1], sideways=right > down):
         return False
@@ -129,15 +136,18 @@ def best_shift(one: Array, other: Array) -> tuple[float, tuple[int, int]]:
 def seam_contrast(frames: Array, placements: Sequence[Placement]) -> float:
     """Return the difference across a push's seam, divided by the differences elsewhere.
 
-    frames: ``(T, H, W, 3)`` in [0, 1]. placements: one for each of them, of a push along a side.
+    frames: ``(T, H, W, 3)`` in [0, 1]. placements: one for each of them, of a push, cover or reveal
+    along a side.
     Returns infinity where no frame shows the seam.
     """
     ratios = []
     for frame, placement in zip(frames, placements, strict=True):
-        right, down = placement.incoming.shift
+        is_still = placement.incoming == AffineMap()
+        right, down = (placement.outgoing if is_still else placement.incoming).shift
         sideways = abs(right) >= abs(down)
         picture = frame if sideways else frame.transpose(1, 0, 2)
         shift = (right if sideways else down) * frame.shape[1]
+        # The outgoing scene moves out on the side on which the incoming one would move in.
         place = round(-shift if shift < 0 else picture.shape[1] - shift)
         differences = np.abs(picture[:, 2:] - picture[:, :-2]).mean((0, 2))
         if not BORDER <= place < len(differences) - BORDER:

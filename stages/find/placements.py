@@ -1,9 +1,8 @@
 """Transitions in which scenes move as a whole: found by making their frames and comparing.
 
-For each effect of :mod:`stages.kinds` that places scenes, the frames of all progresses are composed
-from the two clean frames beside the transition. Each mixed frame takes the progress whose composed
-frame is nearest to it, while the progress may not fall. The effect that leaves the smallest squared
-error is accepted where that is far smaller than what the clean frames alone leave.
+For each effect of :mod:`stages.kinds` that places scenes, :mod:`stages.find.paths` composes frames
+from the two clean frames beside the transition. The effect that leaves the smallest squared error
+is accepted where that is far smaller than what the clean frames alone leave.
 Axes: T frames, P values of the progress.
 """
 
@@ -12,22 +11,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from stages.find.composed import composed_frames, grid_of
-from stages.find.curve import NOISE, Curve, MeasuredWeights, squared_difference
+from stages.find.composed import grid_of
+from stages.find.curve import Curve, MeasuredWeights, squared_difference
 from stages.find.curve_prior import ends, rising, smooth_curve
-from stages.find.features import Array, resized
 from stages.find.pans import is_pan_for_push
+from stages.find.paths import (
+    PROGRESS_STEPS,
+    Effects,
+    Path,
+    PathProblem,
+    best_path,
+    likeliest,
+    quick_path,
+)
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placement, Placer, pixel_places
 from stages.mixing.blend import blend
 from stages.motion import flow
 
-PROGRESS_STEPS = 65  # values of the progress that are tried: a small frame's 1.5 pixels each
 ROUNDS = 3  # of moving the ends
 LEAST_SIDE = 16  # pixels; a smaller picture shows no motion
 SHORTEST = 3  # frames from the last clean one to the first clean one
@@ -41,25 +45,10 @@ QUICK_LEFT = 0.5
 # The same between frames that lie far outside of the transition. A drawn push behind 12 frames of a
 # moving camera left 0.55 there, and 0.13 between its own clean frames.
 WIDE_LEFT = 0.75
-QUICK_SCALE = 3  # how much smaller the frames of the quick look are
-QUICK_STEPS = 33  # values of the progress that it tries
 # Part of a frame's usual step from which a frame beside the transition counts as mixed, too.
 ON_THE_WAY = 0.5
 BISECTIONS = 20  # halvings of the interval that the progress lies in
 STEP_ERROR = 0.2 / (PROGRESS_STEPS - 1)  # standard error of the progress: a fifth of a step
-
-
-@dataclass(frozen=True)
-class _Path:
-    """The rising progress ``(T,)`` of one effect that leaves the least, and the errors it leaves.
-
-    errors: mean squared error of each frame, ``(T,)``.
-    """
-
-    kind: str
-    effect: str
-    progress: Curve
-    errors: Curve
 
 
 @dataclass(frozen=True)
@@ -114,15 +103,12 @@ def find_placement(
     """
     if min(stretch.frames.shape[1:3]) < LEAST_SIDE:
         return None
-    effects = _effects(around_fade)
+    effects: Effects = _effects(around_fade)
     seen: set[tuple[int, int]] = set()
     sides = stretch.widened(before, after)
     for _ in range(ROUNDS):
         window = stretch.widened(before, after)
-        path = min(
-            (_best_path(stretch, sides, window, *item) for item in effects.items()),
-            key=lambda path: float(path.errors.sum()),
-        )
+        path = best_path(_problem(stretch, sides, window), effects)
         effects = {(path.kind, path.effect): effects[path.kind, path.effect]}
         before, after = ends(_measured(path, window), robust=True)
         if after - before < SHORTEST:
@@ -131,33 +117,39 @@ def find_placement(
         if sides in seen:
             break
         seen.add(sides)
-    (name, placer), *_ = effects.items()
-    sides = _with_mixed_ends(stretch, sides, name, placer)
-    path = _best_path(stretch, sides, sides, name, placer)
-    left, unplaced = path.errors.mean(), _unplaced(stretch, *sides)
-    if left > most_left * unplaced:
+    sides = _with_mixed_ends(stretch, sides, effects)
+    path = best_path(_problem(stretch, sides, sides), effects)
+    if path.error > most_left * path.unplaced():
         return None
-    if TRANSITION_KINDS[path.kind].resembles_pan:
+    cameras_move = path.problem.cameras is not None
+    if TRANSITION_KINDS[path.kind].resembles_pan or cameras_move:
+        (placer,) = effects.values()
         placements = [placer(float(value), stretch.aspect) for value in path.progress]
         shown = stretch.frames[sides[0] : sides[1] + 1]
-        if is_pan_for_push(shown, placements, two_shots=two_shots):
+        if all(one.is_shifted for one in placements) and is_pan_for_push(
+            shown, placements, two_shots=two_shots, cameras_move=cameras_move
+        ):
             return None
-    return _transition(stretch, path, sides, placer)
+    return _transition(stretch, path, sides, effects)
 
 
-def _with_mixed_ends(
-    stretch: Stretch, sides: tuple[int, int], name: tuple[str, str], placer: Placer
-) -> tuple[int, int]:
+def _problem(stretch: Stretch, sides: tuple[int, int], window: tuple[int, int]) -> PathProblem:
+    """Return the problem of placing two clean frames in those of a window."""
+    times = tuple(range(window[0] + 1, window[1]))
+    return PathProblem(stretch.frames, sides, times, stretch.cameras(*sides))
+
+
+def _with_mixed_ends(stretch: Stretch, sides: tuple[int, int], effects: Effects) -> tuple[int, int]:
     """Return the clean frames beside a transition, moved outwards where they are mixed themselves.
 
     A mixed frame that is taken for a clean one seems to be at the very beginning or end, because it
-    is compared with itself. So it is compared with the frames further out. Arguments as of
-    :func:`_best_path`.
+    is compared with itself. So it is compared with the frames further out. effects: only the one of
+    the transition.
     """
     for _ in range(ROUNDS):
         before, after = sides
         outer = max(stretch.low, before - 1), min(stretch.high, after + 1)
-        path = _best_path(stretch, outer, outer, name, placer)
+        path = best_path(_problem(stretch, outer, outer), effects)
         usual = float(np.median(np.diff(path.progress)))
         least = max(ON_THE_WAY * usual, 1 / (PROGRESS_STEPS - 1))
         early = path.progress[: before - outer[0]]
@@ -197,13 +189,16 @@ def narrowed(stretch: Stretch, before: int, after: int) -> tuple[int, int] | Non
     smaller steps, as long as a quick look explains more squared error. The sum over all frames
     counts, because two frames of a still shot explain the few changes between them perfectly.
     """
-    look = _quick_look(stretch, before, after)
+    if not _is_large(stretch, before, after):
+        return None
+    carried = likeliest(_small(stretch, before, after), _effects())
+    look = _quick_look(stretch, before, after, carried)
     if look.left > WIDE_LEFT:
         return None
     step = (after - before) // 4
     while step:
         looks = {
-            sides: _quick_look(stretch, *sides)
+            sides: _quick_look(stretch, *sides, carried)
             for sides in ((before + step, after), (before, after - step))
         }
         best = max(looks, key=lambda sides: looks[sides].explained)
@@ -214,24 +209,31 @@ def narrowed(stretch: Stretch, before: int, after: int) -> tuple[int, int] | Non
     return (before, after) if look.left <= QUICK_LEFT else None
 
 
-def _quick_look(stretch: Stretch, before: int, after: int) -> _QuickLook:
+def _quick_look(
+    stretch: Stretch, before: int, after: int, carried: Effects | None = None
+) -> _QuickLook:
     """Return what the best effect leaves between two clean frames.
 
-    It takes small frames and few values of the progress.
+    It takes small frames and few values of the progress. carried: the effects that are tried where
+    the cameras move; all unless given.
     """
-    height, width = stretch.frames.shape[1:3]
-    if min(height, width) < LEAST_SIDE or after - before < SHORTEST:
+    if not _is_large(stretch, before, after):
         return _QuickLook()
-    size = height // QUICK_SCALE, width // QUICK_SCALE
-    small = Stretch(resized(stretch.frames[before : after + 1], *size), 0, after - before)
-    sides = 0, after - before
-    best = min(
-        float(_best_path(small, sides, sides, name, placer, QUICK_STEPS).errors.mean())
-        for name, placer in _effects().items()
-    )
-    unplaced = _unplaced(small, *sides)
-    left = best / unplaced
+    effects = _effects()
+    best = quick_path(_small(stretch, before, after), effects, carried or effects)
+    unplaced = best.unplaced()
+    left = best.error / unplaced
     return _QuickLook(left, (QUICK_LEFT - left) * unplaced * (after - before - 1))
+
+
+def _is_large(stretch: Stretch, before: int, after: int) -> bool:
+    """Return whether frames are large enough, and enough, to show scenes that move as a whole."""
+    return min(stretch.frames.shape[1:3]) >= LEAST_SIDE and after - before >= SHORTEST
+
+
+def _small(stretch: Stretch, before: int, after: int) -> PathProblem:
+    """Return the problem of placing two clean frames in those between them, made small."""
+    return _problem(stretch, (before, after), (before, after)).small()
 
 
 def best_placement(stretch: Stretch, before: int, after: int) -> TransitionFit:
@@ -257,10 +259,10 @@ def placement_between(
     """
     effects = TRANSITION_KINDS[kind].effects
     names = [effect] if effect is not None and effect in effects else list(effects)
+    tried = {(kind, name): effects[name] for name in names}
     sides = before, after
-    paths = [_best_path(stretch, sides, sides, (kind, name), effects[name]) for name in names]
-    path = min(paths, key=lambda path: float(path.errors.sum()))
-    return _transition(stretch, path, sides, effects[path.effect])
+    path = best_path(_problem(stretch, sides, sides), tried)
+    return _transition(stretch, path, sides, tried)
 
 
 def measured_progress(stretch: Stretch, found: TransitionFit) -> Curve:
@@ -269,9 +271,8 @@ def measured_progress(stretch: Stretch, found: TransitionFit) -> Curve:
     It is not smoothed over time.
     """
     name, sides = (found.kind, found.effect or ""), (found.before, found.after)
-    return _best_path(
-        stretch, sides, sides, name, TRANSITION_KINDS[name[0]].effects[name[1]]
-    ).progress
+    effects = {name: TRANSITION_KINDS[name[0]].effects[name[1]]}
+    return best_path(_problem(stretch, sides, sides), effects).progress
 
 
 def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
@@ -286,75 +287,16 @@ def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
     return (low + high) / 2
 
 
-def _best_path(
-    stretch: Stretch,
-    sides: tuple[int, int],
-    window: tuple[int, int],
-    name: tuple[str, str],
-    placer: Placer,
-    steps: int = PROGRESS_STEPS,
-) -> _Path:
-    """Return the best progress of one effect in the frames strictly inside of ``window``.
-
-    sides: the two frames that show the scenes alone. name: the kind and the effect. steps: values
-    of the progress that are tried.
-    """
-    one, other = (pixels_of(stretch.frames[time]) for time in sides)
-    frames = stretch.frames[window[0] + 1 : window[1]]
-    composed = composed_frames((one, other), placer, steps)
-    inner = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
-    cost = (torch.cdist(inner.flatten(1), composed.flatten(1)) ** 2 / one.numel()).double().numpy()
-    chosen = _rising_path(cost)
-    errors = cost[np.arange(len(cost)), chosen]
-    return _Path(*name, _between_steps(cost, chosen) / (steps - 1), errors)
-
-
-def _rising_path(cost: Curve) -> npt.NDArray[np.int64]:
-    """Return the column of each row ``(T,)`` that makes the sum of costs least and never falls."""
-    total = cost.copy()
-    origin = np.zeros(cost.shape, int)
-    for row in range(1, len(cost)):
-        lowest = np.minimum.accumulate(total[row - 1])
-        is_new = np.concatenate([[True], total[row - 1][1:] < lowest[:-1]])
-        origin[row] = np.maximum.accumulate(np.where(is_new, np.arange(cost.shape[1]), 0))
-        total[row] = cost[row] + lowest
-    steps = np.zeros(len(cost), int)
-    steps[-1] = int(total[-1].argmin())
-    for row in range(len(cost) - 1, 0, -1):
-        steps[row - 1] = origin[row, steps[row]]
-    return steps
-
-
-def _between_steps(cost: Curve, steps: npt.NDArray[np.int64]) -> Curve:
-    """Return the minimum of the parabola through the costs around each step, ``(T,)``."""
-    rows, inner = np.arange(len(cost)), np.clip(steps, 1, cost.shape[1] - 2)
-    low, middle, high = (cost[rows, inner + more] for more in (-1, 0, 1))
-    bend = low - 2 * middle + high
-    shift = np.clip(0.5 * (low - high) / np.maximum(bend, 1e-12), -0.5, 0.5)
-    return np.where((steps == inner) & (bend > 0), steps + shift, steps)
-
-
-def pixels_of(frame: Array) -> Tensor:
-    """Return a frame ``(H, W, 3)`` as a tensor ``(3, H, W)``."""
-    return torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))
-
-
-def _measured(path: _Path, window: tuple[int, int]) -> MeasuredWeights:
+def _measured(path: Path, window: tuple[int, int]) -> MeasuredWeights:
     error = np.full(len(path.progress), STEP_ERROR)
     return MeasuredWeights(*window, path.progress, error, np.zeros(len(path.progress)))
 
 
-def _unplaced(stretch: Stretch, before: int, after: int) -> float:
-    """Return the mean squared error of the nearer of two clean frames in those between them."""
-    inner = stretch.frames[before + 1 : after]
-    errors = [((inner - stretch.frames[time]) ** 2).mean((1, 2, 3)) for time in (before, after)]
-    return float(np.minimum(*errors).mean()) + NOISE
-
-
 def _transition(
-    stretch: Stretch, path: _Path, sides: tuple[int, int], placer: Placer
+    stretch: Stretch, path: Path, sides: tuple[int, int], effects: Effects
 ) -> TransitionFit:
     """Return the transition of a path between the clean frames next to it."""
+    placer = effects[path.kind, path.effect]
     before, after = sides
     height, width = stretch.frames.shape[1:3]
     progress = smooth_curve(_measured(path, sides))

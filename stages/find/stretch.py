@@ -10,9 +10,22 @@ import numpy as np
 from stages.find.curve import CLEAN_FRAMES, Curve, MeasuredWeights, measure
 from stages.find.dense import FlowWarp
 from stages.find.features import Array
-from stages.find.track import CameraWarp, CleanMotions, Grid, WarpedSides
+from stages.find.track import (
+    Cameras,
+    CameraWarp,
+    CleanMotions,
+    Grid,
+    Params,
+    WarpedSides,
+    camera_speed,
+)
 from stages.kinds import DISSOLVE
 from stages.shots import Space
+
+FOLLOWED = 5  # clean frames of each scene in which its camera is followed
+FEWEST_FOLLOWED = 3  # the same at least
+FAR = 4  # times as many frames as it is followed in lie between two clean frames that are far apart
+LEAST_WAY = 0.08  # half widths: a camera that pans less over a whole transition stands still
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ class Stretch:
     dense: whether the clean frames are carried by dense flows, not by camera motion alone.
     measurements: those that exist already, by the clean frames between which they were taken.
     clean_motions: the motions of clean frames that were measured already.
+    speeds: those of cameras that were measured already, by the clean frame and the direction.
     """
 
     frames: Array
@@ -61,6 +75,7 @@ class Stretch:
         default_factory=dict
     )
     clean_motions: CleanMotions = field(default_factory=CleanMotions)
+    speeds: dict[tuple[int, int], Params] = field(default_factory=dict)
 
     @property
     def aspect(self) -> float:
@@ -97,6 +112,34 @@ class Stretch:
             for more in (0, length, 2 * length)
         ]
         return list(dict.fromkeys(windows))
+
+    def cameras(self, before: int, after: int) -> Cameras | None:
+        """Return how fast the cameras beside a transition pan, or None if both nearly stand still.
+
+        before, after: clean frames next to it. Both need a few clean frames beside them.
+        """
+        outgoing, incoming = self._speed(before, -1, after), self._speed(after, 1, before)
+        if outgoing is None or incoming is None:
+            return None
+        fastest = max(float(np.abs(speed).max()) for speed in (outgoing, incoming))
+        return Cameras(outgoing, incoming) if fastest * (after - before) >= LEAST_WAY else None
+
+    def _speed(self, clean: int, outwards: int, other: int) -> Params | None:
+        """Return how fast a camera pans in the frames beside a clean one, or None if too few are.
+
+        outwards: the step to those that are no part of the transition. If there are too few, the
+        camera is followed towards the ``other`` clean frame, if that is far away.
+        """
+        free = clean - self.low if outwards < 0 else self.high - clean
+        step, count = outwards, min(free, FOLLOWED)
+        if free < FEWEST_FOLLOWED:
+            if abs(other - clean) < FAR * FOLLOWED:
+                return None
+            step, count = -outwards, FOLLOWED
+        if (clean, step) not in self.speeds:
+            times = range(clean + step, clean + step * (count + 1), step)
+            self.speeds[clean, step] = camera_speed(self.frames, clean, times)
+        return self.speeds[clean, step]
 
     def camera_warp(
         self, before: int, after: int, weight: Callable[[int, Grid], Array | float]

@@ -150,6 +150,26 @@ def camera_speed(frames: Array, clean: int, times: range) -> Params:
     return speed
 
 
+@dataclass(frozen=True)
+class Cameras:
+    """How far the cameras of the two scenes of a transition pan in each frame, ``(6,)`` each."""
+
+    outgoing: Params = field(default_factory=lambda: STILL)
+    incoming: Params = field(default_factory=lambda: STILL)
+
+    @property
+    def speeds(self) -> tuple[Params, Params]:
+        """Both, the outgoing scene's first."""
+        return self.outgoing, self.incoming
+
+
+def moved_on(frame: Array, motion: Params) -> Array:
+    """Return a frame ``(H, W, 3)`` as its camera sees it after a motion."""
+    if not motion.any():
+        return frame
+    return warped(frame, Grid.of(*frame.shape[:2]).flow(motion))
+
+
 def tracked(view: Callable[[int], Gray], clean: int, times: range) -> dict[int, Params]:
     """Return the motion from frame ``clean`` to each of the frames that follow it in turn.
 

@@ -112,6 +112,11 @@ class Placement:
             return inside(*self.incoming(x, y), aspect, pixel)
         return 1 - inside(*self.outgoing(x, y), aspect, pixel)
 
+    @property
+    def is_shifted(self) -> bool:
+        """Whether both scenes have their own size."""
+        return self.outgoing.scale == self.incoming.scale == (1.0, 1.0)
+
     def mean_weight(self, height: int, width: int) -> float:
         """Return the mean weight of the incoming scene over a picture of ``height x width``.
 
