@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.dehaze.model import fraction_between, local_max
+from stages.dehaze.model import fraction_between
 from stages.dehaze.veil import envelope, transmission_of
-from stages.motion.flow import box, resize
+from stages.motion.flow import box, box_max, resize
 
 ROUNDS = 5
 """Rounds in which transmission and airlight are estimated in turn."""
@@ -91,7 +91,8 @@ def _bounds(frames: Tensor, transmission: Tensor) -> tuple[Tensor, Tensor]:
     for channel in range(3):
         one = frames[:, channel : channel + 1]
         needed = ((one - transmission) / (1 - transmission)).flatten()
-        values, order = needed.sort(descending=True)
+        # The part is small, so few values have to be sorted.
+        values, order = highest_values(needed, thick, MANY_HIGHLIGHTS)
         share = thick[order].cumsum(0) / thick.sum()
         parts = torch.tensor([FEW_HIGHLIGHTS, MANY_HIGHLIGHTS], dtype=share.dtype)
         at = torch.searchsorted(share, parts).clamp(max=len(values) - 1)
@@ -100,10 +101,26 @@ def _bounds(frames: Tensor, transmission: Tensor) -> tuple[Tensor, Tensor]:
     return few.view(1, 3, 1, 1), many.view(1, 3, 1, 1)
 
 
+def highest_values(values: Tensor, weights: Tensor, part: float) -> tuple[Tensor, Tensor]:
+    """Return the highest values in falling order, and their places.
+
+    They are all values, or so many that they have clearly more than ``part`` of the weight.
+
+    values, weights: ``(N,)``. part: 0 to 1.
+    """
+    count = max(1, round(4 * part * len(values)))
+    while count < len(values):
+        highest, places = values.topk(count)
+        if float(weights[places].sum()) > 2 * part * float(weights.sum()):
+            return highest, places
+        count *= 4
+    return values.sort(descending=True)
+
+
 def _patches(frames: Tensor) -> Tensor:
     """Return the least value within the brightest patches, ``(1, 3, 1, 1)``."""
     radius = min(PATCH_RADIUS, (min(frames.shape[-2:]) - 1) // 2)
-    least = -local_max(-frames, radius)
+    least = -box_max(-frames, radius)
     bright = least.transpose(0, 1).flatten(1).double().quantile(1 - OPAQUE_PART, 1)
     return bright.float().clamp(LEAST_AIRLIGHT, 1).view(1, 3, 1, 1)
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.dehaze.field_grid import DIMMEST, field_around, nodes_of, refined_envelope
-from stages.dehaze.model import fraction_between, local_max
-from stages.motion.flow import box, resize
+from stages.dehaze.model import fraction_between
+from stages.motion.flow import box, box_max, resize
 from stages.optim.losses import gradients
 
 # Which places are even.
@@ -109,7 +109,7 @@ def reached(candidates: Tensor, seeds: Tensor) -> Tensor:
     gap = max(1, round(CROSSED_GAP * max(candidates.shape[-2:])))
     found = (candidates & seeds).float()
     while True:
-        further = local_max(found, gap) * candidates
+        further = box_max(found, gap) * candidates
         if torch.equal(further, found):
             return found
         found = further

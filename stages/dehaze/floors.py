@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.dehaze.model import LEAST_DIVISOR, local_max, local_mean, over_picture
+from stages.dehaze.model import LEAST_DIVISOR, local_mean, over_picture
+from stages.motion.flow import box_max
 from stages.optim.statistics import weighted_quantile
 
 WINDOW_RADIUS = 0.022  # in parts of the longer side
@@ -59,7 +60,7 @@ def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
     black = 1 - float(bound.kthvalue(max(1, round((1 - BLACK_PART) * len(bound)))).values)
     # A single dark pixel may be noise.
     smooth = F.avg_pool2d(F.pad(bounds, (1,) * 4, mode="replicate"), 3, 1)
-    highest = local_max(smooth, radius)
+    highest = box_max(smooth, radius)
     most = highest.amax(1, keepdim=True).clamp(LEAST_BOUND, 1)
     texture = _texture(smooth.amax(1, keepdim=True), most, radius)
     return Floors((1 - highest).clamp(0, 1), 1 - most, texture, max(0.0, black))

@@ -96,9 +96,3 @@ def local_mean(picture: Tensor, radius: int) -> Tensor:
     columns = F.avg_pool2d(flat, (side, 1), 1, (radius, 0), count_include_pad=False)
     mean = F.avg_pool2d(columns, (1, side), 1, (0, radius), count_include_pad=False)
     return mean.view(picture.shape)
-
-
-def local_max(picture: Tensor, radius: int) -> Tensor:
-    """Return the largest value in squares of ``2 radius + 1`` pixels, of ``(T, C, H, W)``."""
-    side = 2 * radius + 1
-    return F.max_pool2d(F.max_pool2d(picture, (side, 1), 1, (radius, 0)), (1, side), 1, (0, radius))

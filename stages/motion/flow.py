@@ -151,6 +151,21 @@ def box(picture: Tensor, radius: int) -> Tensor:
     return functional.avg_pool2d(padded, side, 1)
 
 
+def box_max(picture: Tensor, radius: int) -> Tensor:
+    """Return the largest value in squares of ``2 radius + 1`` pixels, as far as they are inside.
+
+    picture: ``(T, C, H, W)``, as the result. On the CPU it may not require gradients.
+    """
+    if picture.device.type == "cpu" and not picture.requires_grad and picture.numel():
+        # OpenCV goes along rows and columns in turn: 40 times as fast as squares, or more.
+        most = torch.empty_like(picture, memory_format=torch.contiguous_format)
+        square = np.ones((2 * radius + 1,) * 2, np.uint8)
+        for plane, found in zip(picture.flatten(0, 1), most.flatten(0, 1), strict=True):
+            cv2.dilate(plane.numpy(), square, dst=found.numpy())
+        return most
+    return functional.max_pool2d(picture, 2 * radius + 1, 1, radius)
+
+
 def _gray(frame: Tensor) -> NDArray[np.uint8]:
     """Return a frame ``(3, H, W)`` as 8-bit grey, padded to the least size that DIS accepts."""
     red, green, blue = frame.clamp(0, 1)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from stages.motion.flow import resize, resize_flow
+from stages.motion.flow import box_max, resize, resize_flow
 from stages.push_pull import push_pull
 from stages.segment.motion import WindowMotion
 
@@ -260,4 +259,4 @@ def margin_of(matte: Tensor) -> int:
 
 def dilate(mask: Tensor, radius: int) -> Tensor:
     """Dilate ``mask`` ``(n, 1, h, w)`` of bool by a square of ``2 radius + 1`` pixels."""
-    return functional.max_pool2d(mask.float(), 2 * radius + 1, 1, radius) > 0
+    return box_max(mask.float(), radius) > 0

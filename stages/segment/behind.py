@@ -12,9 +12,8 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from stages.motion.flow import box, lookup, warp
+from stages.motion.flow import box, box_max, lookup, warp
 from stages.push_pull import push_pull
 from stages.segment.background import dilate
 from stages.segment.motion import WindowMotion, camera_flow
@@ -104,8 +103,7 @@ def _outside(frame: Tensor, middle: Tensor, known: Tensor) -> Tensor:
 
     frame, middle: ``(3, h, w)``. known: where ``middle`` is, ``(h, w)`` of bool.
     """
-    side = 2 * SHIFT + 1
-    highest = functional.max_pool2d(torch.where(known, middle, -math.inf)[None], side, 1, SHIFT)[0]
-    lowest = -functional.max_pool2d(torch.where(known, -middle, -math.inf)[None], side, 1, SHIFT)[0]
+    highest = box_max(torch.where(known, middle, -math.inf)[None], SHIFT)[0]
+    lowest = -box_max(torch.where(known, -middle, -math.inf)[None], SHIFT)[0]
     away = torch.maximum(frame - highest, lowest - frame).clamp_min(0).amax(0)
     return torch.where(known, away, 0.0)

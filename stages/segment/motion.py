@@ -40,6 +40,8 @@ LEAST_DEPTH = 0.05
 """Depth that is divided by at least: a bad first guess may send points behind the camera."""
 IDENTITY = torch.eye(3, dtype=torch.float64).flatten()[:8]
 """The first eight entries of the homography that moves nothing; the ninth one is always 1."""
+QUADRATIC = torch.tensor([[0, 1, 3], [1, 2, 4], [3, 4, 5]])
+"""Places of the products of x, y and 1 with each other in (x x, x y, y y, x, y, 1)."""
 
 
 @dataclass(frozen=True)
@@ -265,12 +267,10 @@ def fit_homographies(flow: Tensor) -> Tensor:
     moved = flow[:, :, ::stride, ::stride].flatten(2).double().cpu() * (2 / width)
     to_x, to_y = x + moved[:, 0], y + moved[:, 1]
     by_place = outer_weight((height, width))[::stride, ::stride].flatten()
-    design = _homography_equations(x, y, to_x, to_y)
-    offset = torch.cat([to_x, to_y], 1) - design @ IDENTITY
     weight = by_place.expand_as(to_x)
     scale = torch.zeros(0)
     for number in range(ROUNDS):
-        matrices = _least_squares_homographies(design, offset, weight)
+        matrices = _least_squares_homographies(x, y, to_x, to_y, weight)
         predicted = project_points(matrices, x, y)
         error = torch.hypot(predicted[:, 0] - to_x, predicted[:, 1] - to_y) * (width / 2)
         if number == 0:
@@ -281,30 +281,35 @@ def fit_homographies(flow: Tensor) -> Tensor:
     return matrices
 
 
-def _homography_equations(x: Tensor, y: Tensor, to_x: Tensor, to_y: Tensor) -> Tensor:
-    """Return the linear equations of homographies that take points (x, y) to (to_x, to_y).
-
-    x, y: ``(N,)``. to_x, to_y: ``(n, N)``, for n homographies. Multiplied by a homography's first
-    eight entries, the result ``(n, 2 N, 8)`` gives to_x and then to_y.
-    """
-    one, zero = torch.ones_like(to_x), torch.zeros_like(to_x)
-    xs, ys = x.expand_as(to_x), y.expand_as(to_x)
-    across = torch.stack([xs, ys, one, zero, zero, zero, -to_x * x, -to_x * y], -1)
-    down = torch.stack([zero, zero, zero, xs, ys, one, -to_y * x, -to_y * y], -1)
-    return torch.cat([across, down], 1)
-
-
-def _least_squares_homographies(design: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+def _least_squares_homographies(
+    x: Tensor, y: Tensor, to_x: Tensor, to_y: Tensor, weight: Tensor
+) -> Tensor:
     """Return the homographies ``(n, 3, 3)`` of least weighted squared error.
 
-    design: from :func:`_homography_equations`. offset: how far the points' wanted places are from
-    where the identity leaves them, ``(n, 2 N)``. weight: of each point, ``(n, N)``.
+    They take points (x, y) to (to_x, to_y). With q = (x, y, 1) and the homography's first eight
+    entries h, a point has two linear equations, ``(q, 0, -to_x x, -to_x y) h = to_x`` and
+    ``(0, q, -to_y x, -to_y y) h = to_y``. Their normal equations have sums of few products only.
+
+    x, y: ``(N,)``. to_x, to_y: ``(n, N)``, for n homographies. weight: of each point, ``(n, N)``.
     """
-    weighted = design * torch.cat([weight, weight], 1)[..., None]
-    right = (weighted.mT @ offset[..., None])[..., 0]
+    products = torch.stack([x * x, x * y, y * y, x, y, torch.ones_like(x)], 1)
+    across, down = weight * to_x, weight * to_y
+    sums, by_x, by_y, by_both = (
+        each @ products for each in (weight, across, down, across * to_x + down * to_y)
+    )
+    normal = torch.zeros(len(weight), 8, 8, dtype=torch.float64)
+    normal[:, :3, :3] = normal[:, 3:6, 3:6] = sums[:, QUADRATIC]
+    for rows, moved in ((slice(0, 3), by_x), (slice(3, 6), by_y)):
+        normal[:, rows, 6:] = -moved[:, QUADRATIC][:, :, :2]
+        normal[:, 6:, rows] = normal[:, rows, 6:].mT
+    normal[:, 6:, 6:] = by_both[:, QUADRATIC][:, :2, :2]
+    # How far the wanted places are from where the identity leaves the points.
+    from_x, from_y = sums[:, QUADRATIC[0]], sums[:, QUADRATIC[1]]
+    tilt = by_x[:, QUADRATIC[0, :2]] + by_y[:, QUADRATIC[1, :2]] - by_both[:, QUADRATIC[2, :2]]
+    right = torch.cat([by_x[:, QUADRATIC[2]] - from_x, by_y[:, QUADRATIC[2]] - from_y, tilt], 1)
     # Pictures of a few pixels do not determine eight numbers: pull gently towards no motion.
     ridge = 1e-4 * torch.eye(8, dtype=torch.float64)
-    entries = IDENTITY + torch.linalg.solve(weighted.mT @ design + ridge, right)
+    entries = IDENTITY + torch.linalg.solve(normal + ridge, right)
     last = torch.ones(len(entries), 1, dtype=torch.float64)
     return torch.cat([entries, last], 1).view(-1, 3, 3)
 

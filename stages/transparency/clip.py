@@ -28,6 +28,7 @@ from stages.optim.losses import gradients
 from stages.optim.threads import bands, is_worth, side_by_side
 from stages.transparency.mosaic import LayerHomographies, Mosaic, fit_mosaic
 from stages.transparency.motion import (
+    KnownMotions,
     distance,
     dominant_motion,
     refined,
@@ -175,6 +176,19 @@ def fit_planes(
     return mosaic
 
 
+def rough_planes(
+    frames: Tensor, plan: ClipPlan, guesses: Sequence[LayerHomographies]
+) -> LayerHomographies:
+    """Return the motions that small mosaics make of the guess that explains most of ``frames``.
+
+    They are those of the first round of :func:`fit_planes`. guesses: as there.
+    """
+    layers = FIRST_TRANSMISSION * frames, (1 - FIRST_TRANSMISSION) * frames
+    best = _best(frames, list(guesses), layers, plan)
+    steps = min(2 * TRIAL_STEPS, 2 * plan.mosaic_steps)
+    return _mosaic(frames, best, layers, plan.mosaic_pixels // 4, steps).homographies
+
+
 def first_guesses(frames: Tensor) -> list[LayerHomographies]:
     """Return guesses of both layers' motions, from corners tracked at full size and at a small one.
 
@@ -186,8 +200,9 @@ def first_guesses(frames: Tensor) -> list[LayerHomographies]:
         versions.append(shrunk(frames, TRACKED))
     guesses: list[LayerHomographies] = []
     for seen in versions:
-        steady = two_motions(encoded(seen))
-        strongest = two_motions(encoded(seen), steady=False)
+        known: KnownMotions = {}
+        steady = two_motions(encoded(seen), known=known)
+        strongest = two_motions(encoded(seen), steady=False, known=known)
         found = (
             (steady.dominant, steady.other),
             (strongest.dominant, strongest.other),

@@ -8,51 +8,49 @@ from stages.context import FitSettings, SeparationContext
 from stages.diagnosis import NOT_THERE, THERE, ClipSample, Diagnosis, verdict_of
 from stages.mixing.layer_sum import to_space
 from stages.motion.flow import shrunk
-from stages.transparency.clip import distinct, first_guesses, fit_planes
-from stages.transparency.evidence import BELIEVED, ENOUGH, sum_evidence
+from stages.transparency.clip import distinct, first_guesses, rough_planes
+from stages.transparency.evidence import ENOUGH, SumEvidence, registered_sum_evidence
 from stages.transparency.layers import survey
 from stages.transparency.motion import leaves_its_place
 from stages.transparency.plans import SMALLER
 
 PLAN = SMALLER[-1]
 """The smallest plan of work that the task itself has."""
-LOOKED_AT = 12
-"""Frames of a run that are looked at: its middle ones."""
-DETAIL_ERROR = 0.05
-"""Part of the details' square that counts as an error of any prediction. In scenes under a moving
-camera, two nearly equal motions together predict a frame better than each of them, but what they
-gain is at most 0.5 % of its details. Of 40 drawn clips, 6 of 20 without a pane were taken for one
-without this, and none with it; of 20 with a pane, 11 were found without it and 8 with it."""
-DOUBTFUL = 0.0
-"""Evidence above which a pane may be there."""
+WIDEST = 3
+"""Largest distance of the frames that are looked at first. Of slow layers, neighbours tell little;
+of fast ones, which leave the picture, only neighbours tell."""
+BELIEVED, DOUBTFUL = 0.03, 0.01
+"""Evidence above which a pane is there, and may be there."""
+LEAST_APART = 1.5
+"""Pixels by which the two motions have to differ, over three of the frames that are looked at. What
+differs less is one motion that is not known exactly."""
+LEAST_BESIDE_ONE = -0.05
+"""Least evidence beside a single layer that is registered by itself. It is below zero even for some
+panes, because such a layer is known better than each of two."""
 
 
 def diagnose(sample: ClipSample) -> Diagnosis:
     """Return the verdict on a reflection.
 
-    The evidence is :func:`stages.transparency.evidence.sum_evidence`: how much better two moving
-    layers that add up predict frames left out than the best single layer does.
+    The evidence is :func:`stages.transparency.evidence.registered_sum_evidence`: how much better
+    two moving layers that add up predict frames left out than the best single layer does.
     """
     if len(sample.frames) == 1:
         account = "one view does not tell what a pane reflects"
         return Diagnosis("reflection", NOT_THERE, account)
     if sample.unordered:
         return _of_pictures(sample)
-    found = []
+    found: list[float] = []
     for run in sample.runs:
-        begin = max(0, (len(run) - LOOKED_AT) // 2)
-        work = shrunk(run[begin : begin + LOOKED_AT], PLAN.pixels)
-        of_run = _evidence(work)
-        if of_run is not None:
-            found.append(of_run)
-            if of_run > BELIEVED:
-                break
+        found += _gains(run)
+        if found and max(found) > BELIEVED:
+            break
     if not found:
         account = "nothing moves, so one view is all there is"
-        return Diagnosis("reflection", NOT_THERE, account, {"runs": 0})
+        return Diagnosis("reflection", NOT_THERE, account, {"pieces": 0})
     best = max(found)
     verdict = verdict_of(best, DOUBTFUL, BELIEVED)
-    evidence = {"sum_evidence": round(best, 3), "runs": len(found)}
+    evidence = {"sum_evidence": round(best, 3), "pieces": len(found)}
     account = "two motions in the same place predict frames no better than one"
     if verdict != NOT_THERE:
         account = (
@@ -61,23 +59,35 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     return Diagnosis("reflection", verdict, account, evidence)
 
 
-def _evidence(frames: Tensor) -> float | None:
-    """Return the evidence of :func:`stages.transparency.evidence.sum_evidence` for a clip.
+def _gains(run: Tensor) -> list[float]:
+    """Return the evidence of pieces of a run ``(T, 3, h, w)``: of frames far apart, and near.
 
-    The evidence of the first guesses at the motions does not tell: with true reflections it was
-    below -0.2, too, where the fitted motions have 0.1 and 0.3.
-
-    frames: ``(T, 3, h, w)`` in [0, 1]. Returns ``None`` for too few frames, or if nothing moves.
+    Later pieces are left out where they would not change the verdict.
     """
-    if len(frames) < ENOUGH:
-        return None
+    gains: list[float] = []
+    widest = min(WIDEST, (len(run) - 1) // (ENOUGH - 1))
+    for spacing in sorted({widest, min(widest, 1)} - {0}, reverse=True):
+        length = spacing * (ENOUGH - 1) + 1
+        begin = (len(run) - length) // 2
+        found = _evidence(shrunk(run[begin : begin + length : spacing], PLAN.pixels))
+        if found is None:
+            continue
+        are_two = found.apart >= LEAST_APART and found.gain_beside_one > LEAST_BESIDE_ONE
+        gains.append(found.gain if are_two else min(0.0, found.gain))
+        if found.apart < LEAST_APART or gains[-1] > BELIEVED:
+            # Motions that are one over more time are one over less.
+            break
+    return gains
+
+
+def _evidence(frames: Tensor) -> SumEvidence | None:
+    """Return the evidence that frames ``(T, 3, h, w)`` are a sum; ``None`` if nothing moves."""
     light = to_space(frames, "linear")
     size = (frames.shape[-2], frames.shape[-1])
     guesses = distinct(first_guesses(light), size)
     if not leaves_its_place(guesses[0], size):
         return None
-    mosaic = fit_planes(light, PLAN, lambda done: None, guesses)
-    return sum_evidence(frames, mosaic.homographies, DETAIL_ERROR)
+    return registered_sum_evidence(frames, rough_planes(light, PLAN, guesses))
 
 
 def _of_pictures(sample: ClipSample) -> Diagnosis:

@@ -7,10 +7,14 @@ layers, and as whichever single layer fits best at each place. The second is far
 the sum only predicts better where both layers really are in the same place.
 
 Details are compared (band-passed values), because smooth light may belong to either layer.
+
+A diagnosis asks more (:func:`registered_sum_evidence`): it registers both layers first, and the
+single layer may also move by the mean of both motions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,7 +25,8 @@ from torch import Tensor
 from stages.motion.flow import shrunk
 from stages.transparency.clip import TRACKED, at_size
 from stages.transparency.mosaic import LayerHomographies
-from stages.transparency.motion import Homography
+from stages.transparency.motion import Homography, distance
+from stages.transparency.registration import registered, warped
 
 FINE_BLUR = 1.0
 """Standard deviation, in pixels, of the blur that removes detail too fine to compare."""
@@ -44,6 +49,11 @@ SQUARE_SIDE = 3
 """Side, in pixels, of the squares within which the best single layer is chosen."""
 BELIEVED = 0.05
 """Evidence above which a clip is a sum."""
+DETAIL_ERROR, BOUND = 0.003, 0.02
+"""Parts of the details' mean square: what counts as an error of any prediction by registered
+layers, because no motion is known exactly, and most of a pixel's error."""
+HOPELESS = -0.15
+"""Gain in the first frame left out below which other frames are not asked."""
 ROUNDING_ERROR = 3 * (0.5 / 255) ** 2
 """Squared error of rounding to 8 bits, over three channels: smaller errors say nothing."""
 
@@ -51,6 +61,20 @@ LEAST_COUNT = 1e-3
 """Least number of frames that show a place, where it is divided by."""
 
 Picture = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SumEvidence:
+    """Hold how much a sum of two layers explains beyond one of them.
+
+    gain: the part of the best single layer's error that the sum avoids; -1 if no frame tells.
+    gain_beside_one: the same, where a layer that is registered alone counts as a single layer, too.
+    apart: pixels by which the two motions differ over :data:`SPAN` frames or fewer.
+    """
+
+    gain: float
+    gain_beside_one: float
+    apart: float
 
 
 @dataclass(frozen=True)
@@ -66,33 +90,119 @@ class _LayerWarps:
     count: Picture
 
 
-def sum_evidence(
-    frames: Tensor, homographies: LayerHomographies, detail_error: float = 0.0
-) -> float:
+@dataclass(frozen=True)
+class _Prediction:
+    """Hold what is predicted of a frame left out, as ``(H, W, 3)`` each.
+
+    both: the sum of two layers. singles: each layer alone. seen: where it counts, ``(H, W)``.
+    """
+
+    both: Picture
+    singles: list[Picture]
+    seen: NDArray[np.bool_]
+
+    def gain(
+        self, truth: Picture, singles: Sequence[Picture], any_error: float, bound: float = 0.0
+    ) -> float:
+        """Return the part of the best single layer's error that the sum avoids.
+
+        truth: details of the frame left out. singles: predictions by single layers. any_error:
+        squared error that any prediction has. bound: most squared error of a pixel, which larger
+        ones approach; 0 for none.
+        """
+        if not self.seen.any():
+            return -1.0
+        single = np.minimum.reduce([_error(each, truth) for each in singles])
+        both = _error(self.both, truth)
+        if bound > 0:
+            single, both = (error / (1 + error / bound) for error in (single, both))
+        single_error, error = (float(each[self.seen].mean()) for each in (single, both))
+        return 1 - (error + any_error) / (single_error + any_error)
+
+
+def sum_evidence(frames: Tensor, homographies: LayerHomographies) -> float:
     """Return how much better a sum predicts frames left out than the best single layer.
 
     frames: encoded, ``(T, 3, H, W)`` in [0, 1].
     homographies: of each layer, from the first frame to every frame, in pixels of ``frames``.
-    detail_error: part of the details' own square that counts as an error of any prediction, because
-        motions are known to a part of a pixel only.
 
     Returns the part of the best single layer's squared error that the sum avoids, median over
     frames left out. Above :data:`BELIEVED` the clip is a sum. -1 for fewer than :data:`FEWEST`
     frames.
     """
-    count = len(frames)
-    if count < FEWEST:
+    if len(frames) < FEWEST:
         return -1.0
-    size = (frames.shape[-2], frames.shape[-1])
-    small = shrunk(frames, TRACKED)
-    motions = at_size(homographies, size, (small.shape[-2], small.shape[-1]))
-    details = [_details(frame) for frame in small]
+    small, motions = _tracked(frames, homographies)
+    details = [_details(_picture(frame)) for frame in small]
     gains = []
-    for left_out in _left_out(count):
-        near = range(max(0, left_out - SPAN), min(count, left_out + SPAN + 1))
-        others = [t for t in near if t != left_out]
-        gains.append(_gain(details, motions, others, left_out, detail_error))
+    for left_out in _left_out(len(frames)):
+        others = _around(left_out, len(frames))
+        given, truth = [details[t] for t in others], details[left_out]
+        views = _views(motions, left_out, others)
+        found = _prediction(given, truth, views)
+        gains.append(found.gain(truth, found.singles, ROUNDING_ERROR))
     return float(np.median(gains))
+
+
+def registered_sum_evidence(frames: Tensor, homographies: LayerHomographies) -> SumEvidence:
+    """Return how much better a sum predicts frames left out, once both layers are registered.
+
+    Two nearly equal motions under one camera predict a frame better than each of them, as the mean
+    of both does. So that mean counts as a single layer, too. Errors are bounded: where things move
+    by themselves, neither prediction is right.
+
+    frames, homographies: as of :func:`sum_evidence`. There are :data:`FEWEST` frames or more.
+    """
+    small, motions = _tracked(frames, homographies)
+    pictures = [_picture(frame) for frame in small]
+    details = [_details(picture) for picture in pictures]
+    grays = [picture.mean(2) for picture in pictures]
+    gains, apart = [], []
+    for left_out in sorted(set(_left_out(len(frames)))):
+        others = _around(left_out, len(frames))
+        around = [grays[t] for t in others]
+        views = _views(motions, left_out, others)
+        one, other = registered(grays[left_out], around, views, _details)
+        given, truth = [details[t] for t in others], details[left_out]
+        found = _prediction(given, truth, (one, other))
+        square = float((truth**2).sum(2).mean())
+        bound, any_error = BOUND * square, ROUNDING_ERROR + DETAIL_ERROR * square
+        mean = np.asarray((found.singles[0] + found.singles[1]) / 2, np.float32)
+        singles = [*found.singles, mean]
+        gain = beside_one = found.gain(truth, singles, any_error, bound)
+        if gain > 0:
+            (alone,) = registered(grays[left_out], around, views[:1], _details)
+            by_one = _average(given, _warps_of(alone, truth.shape))
+            beside_one = found.gain(truth, [*singles, by_one], any_error, bound)
+        gains.append((gain, beside_one))
+        apart.append(np.median([distance(*p, truth.shape) for p in zip(one, other, strict=True)]))
+        if gains[0][0] < HOPELESS:
+            break
+    gain, beside_one = np.median(gains, 0)
+    return SumEvidence(float(gain), float(beside_one), float(np.median(apart)))
+
+
+def _tracked(frames: Tensor, homographies: LayerHomographies) -> tuple[Tensor, LayerHomographies]:
+    """Return the frames at the size at which they are compared, and the homographies for it."""
+    small = shrunk(frames, TRACKED)
+    size = (frames.shape[-2], frames.shape[-1])
+    return small, at_size(homographies, size, (small.shape[-2], small.shape[-1]))
+
+
+def _around(left_out: int, count: int) -> list[int]:
+    """Return the numbers of the frames that predict the frame ``left_out`` of ``count``."""
+    near = range(max(0, left_out - SPAN), min(count, left_out + SPAN + 1))
+    return [t for t in near if t != left_out]
+
+
+def _views(
+    homographies: LayerHomographies, left_out: int, others: list[int]
+) -> tuple[list[Homography], list[Homography]]:
+    """Return each layer's homographies from the frame ``left_out`` to the ``others``."""
+    one, other = (
+        [layer[t] @ np.linalg.inv(layer[left_out]) for t in others] for layer in homographies
+    )
+    return one, other
 
 
 def _left_out(count: int) -> list[int]:
@@ -102,74 +212,58 @@ def _left_out(count: int) -> list[int]:
     return [round(t) for t in np.linspace(SPAN, count - 1 - SPAN, CENTERS)]
 
 
-def _details(frame: Tensor) -> Picture:
-    """Return the details of a frame ``(3, H, W)`` as ``(H, W, 3)``."""
-    picture = np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy(), np.float32)
+def _picture(frame: Tensor) -> Picture:
+    """Return a frame ``(3, H, W)`` as ``(H, W, 3)``."""
+    return np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy(), np.float32)
+
+
+def _details(picture: Picture) -> Picture:
+    """Return the details of a picture ``(H, W)`` or ``(H, W, 3)``."""
     fine = cv2.GaussianBlur(picture, (0, 0), FINE_BLUR)
     return np.asarray(fine - cv2.GaussianBlur(picture, (0, 0), COARSE_BLUR), np.float32)
 
 
-def _gain(
-    details: list[Picture],
-    homographies: LayerHomographies,
-    others: list[int],
-    left_out: int,
-    detail_error: float,
-) -> float:
-    """Return the part of the single layers' squared error that the sum avoids in one frame."""
-    size = details[left_out].shape[:2]
-    one, other = (_warps_of(each, others, left_out, size) for each in homographies)
-    given = [details[t] for t in others]
+def _prediction(
+    given: list[Picture], truth: Picture, views: tuple[list[Homography], list[Homography]]
+) -> _Prediction:
+    """Predict one frame as a sum of two layers, and as single ones.
+
+    given: details of the other frames. truth: those of the frame left out, for their size. views:
+    of each layer, from the frame left out to the others.
+    """
+    one, other = (_warps_of(layer, truth.shape) for layer in views)
     alone = _average(given, one), _average(given, other)
     first, second = alone[0], np.zeros_like(alone[1])
     for _ in range(ITERATIONS):
         second = _average(_without(given, first, one), other)
         first = _average(_without(given, second, other), one)
-    truth = details[left_out]
-    single = np.minimum.reduce([_error(each, truth) for each in (*alone, first, second)])
-    both = _error(first + second, truth)
-    least_count = LEAST_SEEN * len(others)
+    least_count = LEAST_SEEN * len(given)
     seen = ((one.count > least_count) & (other.count > least_count))[..., 0]
-    if not seen.any():
-        return -1.0
-    square_of_details = float(_error(np.zeros_like(truth), truth)[seen].mean())
-    any_error = ROUNDING_ERROR + detail_error * square_of_details
-    return 1 - float(both[seen].mean() + any_error) / float(single[seen].mean() + any_error)
+    return _Prediction(first + second, [*alone, first, second], seen)
 
 
-def _warps_of(
-    homographies: list[Homography], others: list[int], left_out: int, size: tuple[int, ...]
-) -> _LayerWarps:
-    """Return the warps of one layer between the frame ``left_out`` and the ``others``.
+def _warps_of(there: list[Homography], size: tuple[int, ...]) -> _LayerWarps:
+    """Return the warps of one layer between the frame left out and the others.
 
-    homographies: from the first frame to every frame. size: height and width of a frame.
+    there: homographies to the others. size: height and width of a frame.
     """
-    start = np.linalg.inv(homographies[left_out])
-    there = [homographies[t] @ start for t in others]
     full = np.ones((size[0], size[1]), np.float32)
-    count = np.sum([_warped(full, each) for each in there], 0)
-    back = [np.linalg.inv(each) for each in there]
+    count = np.sum([warped(full, each) for each in there], 0)
+    back = [np.asarray(np.linalg.inv(each), np.float64) for each in there]
     return _LayerWarps(there, back, count[..., None] + LEAST_COUNT)
 
 
 def _average(pictures: list[Picture], layer: _LayerWarps) -> Picture:
     """Return the mean of pictures of the other frames, warped to the frame left out."""
-    warped = [_warped(each, matrix) for each, matrix in zip(pictures, layer.there, strict=True)]
-    return np.asarray(np.sum(warped, 0) / layer.count, np.float32)
+    brought = [warped(each, matrix) for each, matrix in zip(pictures, layer.there, strict=True)]
+    return np.asarray(np.sum(brought, 0) / layer.count, np.float32)
 
 
 def _without(pictures: list[Picture], estimate: Picture, layer: _LayerWarps) -> list[Picture]:
     """Subtract a layer's ``estimate`` in the frame left out from pictures of the other frames."""
     return [
-        each - _warped(estimate, matrix) for each, matrix in zip(pictures, layer.back, strict=True)
+        each - warped(estimate, matrix) for each, matrix in zip(pictures, layer.back, strict=True)
     ]
-
-
-def _warped(picture: Picture, matrix: Homography) -> Picture:
-    """Look up a picture along a homography; zero outside of it."""
-    options = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = (picture.shape[1], picture.shape[0])
-    return np.asarray(cv2.warpPerspective(picture, matrix, size, flags=options), np.float32)
 
 
 def _error(predicted: Picture, truth: Picture) -> Picture:

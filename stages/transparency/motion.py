@@ -85,20 +85,32 @@ class LayerMotions:
     agreed: tuple[float, float]
 
 
-def two_motions(pictures: Tensor, *, steady: bool = True) -> LayerMotions:
+KnownMotions = dict[tuple[int, bytes, bytes], list[tuple[Homography, float]]]
+"""What :func:`motions_between` found from a frame to the next one, by that frame's number and the
+two guesses."""
+
+
+def two_motions(
+    pictures: Tensor, *, steady: bool = True, known: KnownMotions | None = None
+) -> LayerMotions:
     """Track the two motions in ``(T, 3, H, W)``.
 
     Where only one motion is seen between two frames, the other one goes on as before.
 
     steady: assign motions to layers by how the layers moved before, as in a video; otherwise by how
     many corners follow, as in pictures taken far apart.
+    known: keeps what was tracked, for another call with the same pictures.
     """
+    known = {} if known is None else known
     seen = gray(pictures)
     steps: list[tuple[Homography, Homography]] = []
     votes = np.zeros(2)
     last = np.eye(3), np.eye(3)
-    for before, after in zip(seen, seen[1:], strict=False):
-        found = motions_between(before, after, last)
+    for number, (before, after) in enumerate(zip(seen, seen[1:], strict=False)):
+        key = number, last[0].tobytes(), last[1].tobytes()
+        if key not in known:
+            known[key] = motions_between(before, after, last)
+        found = known[key]
         if steady or len(found) < 2:
             found = _assigned(found, last, (before.shape[0], before.shape[1]))
         votes += [count for _, count in found]

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from stages.motion.flow import box_max
 
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0), (2, 2), (2, -2))
 """Compared pairs of pixels, as (down, right). The longer ones reach across a soft outline."""
@@ -260,9 +261,8 @@ def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
 
 def dilated(chosen: Tensor, by: int) -> Tensor:
     """Return ``chosen`` (H, W), boolean, dilated by ``by`` pixels; a negative ``by`` erodes it."""
-    size = 2 * abs(by) + 1
     sign = 1 if by > 0 else -1
-    return F.max_pool2d(sign * chosen.float()[None, None], size, 1, abs(by))[0, 0] * sign > 0.5
+    return box_max(sign * chosen.float()[None, None], abs(by))[0, 0] * sign > 0.5
 
 
 def inner_pixels(chosen: Tensor) -> Tensor:

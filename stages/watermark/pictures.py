@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.motion.flow import box_max
 from stages.optim.losses import gradients
 
 MOVING_SPREAD = 0.03
@@ -23,8 +24,8 @@ COMPARED = 40_000  # pixels of the reduced pictures that are compared
 
 def motion_weight(pictures: Tensor) -> Tensor:
     """Return how much ``pictures`` (K, 3, H, W) change around each pixel, ``(H, W)`` in [0, 1]."""
-    spread = pictures.std(0).amax(0, keepdim=True)
-    return (F.max_pool2d(spread[None], 2 * NEARBY + 1, 1, NEARBY)[0, 0] / MOVING_SPREAD).clamp(0, 1)
+    spread = pictures.std(0).amax(0)[None, None]
+    return (box_max(spread, NEARBY)[0, 0] / MOVING_SPREAD).clamp(0, 1)
 
 
 def independent(pictures: Tensor) -> float:

@@ -6,11 +6,13 @@ import pytest
 import torch
 from clips import drifting
 
+from stages.dehaze.airlight import highest_values
 from stages.dehaze.field_by_sky import evenness, reached
 from stages.dehaze.floors import quantile_or_zero
 from stages.dehaze.layers import power
-from stages.dehaze.model import least_transmission, local_max, local_mean
+from stages.dehaze.model import least_transmission, local_mean
 from stages.mixing.haze import Haze
+from stages.motion.flow import box_max
 
 SIZE = (72, 96)
 
@@ -37,7 +39,7 @@ def test_local_means_and_maxima_are_those_of_squares(seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     height, width, radius = (int(torch.randint(1, most, (), generator=draw)) for most in (9, 9, 5))
     picture = torch.rand(2, 3, height, width, generator=draw)
-    means, maxima = local_mean(picture, radius), local_max(picture, radius)
+    means, maxima = local_mean(picture, radius), box_max(picture, radius)
     for row in range(height):
         for column in range(width):
             rows = slice(max(0, row - radius), row + radius + 1)
@@ -73,3 +75,19 @@ def test_even_places_have_no_texture_and_are_reached_from_seeds() -> None:
     seeds = torch.zeros_like(open_)
     seeds[..., 3, 0] = seeds[..., 0, 0] = True
     assert torch.equal(reached(open_, seeds).nonzero(), (open_ & (torch.arange(12) < 6)).nonzero())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_highest_values_are_the_first_of_all_in_order(seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    count = int(torch.randint(1, 3000, (), generator=draw))
+    values = torch.rand(count, generator=draw)
+    # The highest values may weigh little.
+    weights = (1 - values) ** 3 + 1e-6
+    part = 0.003
+    highest, places = highest_values(values, weights, part)
+    ordered, order = values.sort(descending=True)
+    assert torch.equal(highest, ordered[: len(highest)])
+    assert torch.equal(places, order[: len(places)])
+    is_all = len(highest) == count
+    assert is_all or float(weights[places].sum()) > part * float(weights.sum())

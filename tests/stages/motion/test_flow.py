@@ -6,8 +6,19 @@ import pytest
 import torch
 from clips import drifting
 from torch import Tensor
+from torch.nn import functional
 
-from stages.motion.flow import box, consistency, flows, length, resize, resize_flow, warp, warp_rows
+from stages.motion.flow import (
+    box,
+    box_max,
+    consistency,
+    flows,
+    length,
+    resize,
+    resize_flow,
+    warp,
+    warp_rows,
+)
 
 
 def random(*shape: int) -> Tensor:
@@ -160,3 +171,15 @@ def test_rows_are_warped_as_the_whole_picture_is(first_row: int, end: int) -> No
     picture, flow = random(1, 3, 7, 9), 6 * random(1, 2, 7, 9) - 3
     rows = warp_rows(picture[0], flow[0, :, first_row:end], first_row)
     torch.testing.assert_close(rows, warp(picture, flow)[0, :, first_row:end])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_largest_values_are_those_of_squares(seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    height, width, radius = (int(torch.randint(1, most, (), generator=draw)) for most in (9, 9, 5))
+    picture = torch.rand(2, 3, height, width, generator=draw).transpose(2, 3)
+    square = 2 * radius + 1
+    expected = functional.max_pool2d(picture, square, 1, radius)
+    assert torch.equal(box_max(picture, radius), expected)
+    with_gradient = picture.clone().requires_grad_()
+    assert torch.equal(box_max(with_gradient, radius), expected)

@@ -1,0 +1,72 @@
+"""Tests that register two layers that add up, from motions that are a pixel off."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from clips import drifting
+from torch import Tensor
+
+from stages.transparency.evidence import registered_sum_evidence
+from stages.transparency.mosaic import LayerHomographies
+from stages.transparency.motion import Homography
+
+SIZE = (90, 160)
+FRAMES = 8
+
+
+def drawn_views(rng: np.random.Generator, step: tuple[float, float]) -> list[Homography]:
+    """Return the homographies of a camera that pans by ``step`` and turns a little."""
+    turn, middle = rng.uniform(-0.004, 0.004), np.array([SIZE[1] / 2, SIZE[0] / 2])
+    views = []
+    for t in range(FRAMES):
+        cosine, sine = np.cos(turn * t), np.sin(turn * t)
+        matrix = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+        matrix[:2, 2] = middle - matrix[:2, :2] @ middle + np.array(step) * t
+        views.append(matrix)
+    return views
+
+
+def seen(seed: int, views: list[Homography]) -> Tensor:
+    """Return a texture ``(T, 3, H, W)`` as a camera with these views sees it."""
+    margin = 40
+    large = drifting(seed, 1, (0.0, 0.0), (SIZE[0] + 2 * margin, SIZE[1] + 2 * margin))[0]
+    picture = large.permute(1, 2, 0).numpy()
+    shift = np.array([[1, 0, -margin], [0, 1, -margin], [0, 0, 1.0]])
+    frames = [cv2.warpPerspective(picture, view @ shift, SIZE[::-1]) for view in views]
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+
+
+def off(rng: np.random.Generator, views: list[Homography]) -> list[Homography]:
+    """Return the views, each moved by about a pixel."""
+    moved = []
+    for view in views:
+        shift = np.eye(3)
+        shift[:2, 2] = rng.normal(0, 0.7, 2)
+        moved.append(shift @ view)
+    return moved
+
+
+def rounded(frames: Tensor) -> Tensor:
+    return (frames.clamp(0, 1) * 255).round() / 255
+
+
+def drawn(seed: int) -> tuple[Tensor, Tensor, LayerHomographies]:
+    """Return two layers, and their motions that are a pixel off."""
+    rng = np.random.default_rng(seed)
+    angle = rng.uniform(0, 2 * np.pi)
+    step = rng.uniform(0.6, 2.0) * np.array([np.cos(angle), np.sin(angle)])
+    one, other = drawn_views(rng, (step[0], step[1])), drawn_views(rng, (-step[0], -step[1]))
+    layers = seen(2 * seed + 1, one), seen(2 * seed + 2, other)
+    return *layers, (off(rng, one), off(rng, other))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_sum_is_told_from_one_layer_though_its_motions_are_a_pixel_off(seed: int) -> None:
+    one, other, motions = drawn(seed)
+    found = registered_sum_evidence(rounded(0.6 * one + 0.4 * other), motions)
+    assert found.gain > 0.1 and found.gain_beside_one > 0 and found.apart > 1.5
+    alone = registered_sum_evidence(rounded(one), motions)
+    assert alone.gain_beside_one < -0.05 or alone.gain < 0.01
