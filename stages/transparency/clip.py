@@ -50,7 +50,7 @@ SAME_MOTION = 0.3
 """Distance, in pixels, up to which two guesses of the motions count as one."""
 TRACKED = 320 * 180
 """Pixels of the small frames in which corners are tracked as well."""
-TRIAL_STEPS = 60
+COMPARING_STEPS = 60
 """Steps of a mosaic that is fitted only to compare guesses of the motions."""
 FIRST_TRANSMISSION = 0.97
 """Part of the light that the transmission starts with."""
@@ -153,7 +153,7 @@ def fit_planes(
     mosaic: Mosaic | None = None
     # Pixels and steps of each round: small mosaics first, from which better guesses follow.
     rounds = (
-        (plan.mosaic_pixels // 4, min(2 * TRIAL_STEPS, 2 * plan.mosaic_steps)),
+        (plan.mosaic_pixels // 4, min(2 * COMPARING_STEPS, 2 * plan.mosaic_steps)),
         (plan.mosaic_pixels, plan.mosaic_steps // 2),
         (plan.mosaic_pixels, plan.mosaic_steps),
     )
@@ -185,7 +185,7 @@ def rough_planes(
     """
     layers = FIRST_TRANSMISSION * frames, (1 - FIRST_TRANSMISSION) * frames
     best = _best(frames, list(guesses), layers, plan)
-    steps = min(2 * TRIAL_STEPS, 2 * plan.mosaic_steps)
+    steps = min(2 * COMPARING_STEPS, 2 * plan.mosaic_steps)
     return _mosaic(frames, best, layers, plan.mosaic_pixels // 4, steps).homographies
 
 
@@ -232,7 +232,7 @@ def _best(
     """
     if len(guesses) == 1:
         return guesses[0]
-    steps = min(TRIAL_STEPS, plan.mosaic_steps)
+    steps = min(COMPARING_STEPS, plan.mosaic_steps)
     pixels = max(1, plan.mosaic_pixels // 4)
     losses = [_mosaic(frames, homographies, layers, pixels, steps).loss for homographies in guesses]
     return guesses[losses.index(min(losses))]
