@@ -96,7 +96,7 @@ LEAST = 64 * 36
 TIE = 1.4
 """Cost of a tie in a step, in units of that of a frame in a step of the motion fit."""
 
-OFFERS = 30
+OFFERS = 35
 """Cost of the offers of motion after a level, in steps of the motion fit at that level."""
 
 SOLVE = 4

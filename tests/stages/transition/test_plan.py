@@ -120,8 +120,8 @@ def test_costs_by_hand() -> None:
     A pixel of the motion fit costs 1e-6 s, one of flow 4e-7, one of a warp 1e-7.
     """
     costs, nothing = Fixed(mixture(10, 20), FitSettings()), Plan(pixels=10_000, levels=(), turns=0)
-    # The offers of a level cost as much as 30 steps.
-    motion = 1e-6 * 4 * ((6 + 30) * 200 / 4 + (5 + 30) * 200)
+    # The offers of a level cost as much as 35 steps.
+    motion = 1e-6 * 4 * ((6 + 35) * 200 / 4 + (5 + 35) * 200)
     assert costs.of(replace(nothing, levels=((2, 6), (1, 5))), 4) == pytest.approx(motion)
     # Both scenes' frames have links at 1, 3 and 8 frames to both sides: flow there and back, one
     # pair a thread, then four sweeps with a warp and as much again.
@@ -136,7 +136,7 @@ def test_costs_by_hand() -> None:
     ) == pytest.approx(twice)
     # A picture that is shrunk costs what the smaller one does.
     assert costs.of(Plan(pixels=50, levels=((1, 5),), turns=0), 4) == pytest.approx(
-        1e-6 * 4 * (5 + 30) * 50
+        1e-6 * 4 * (5 + 35) * 50
     )
 
 
