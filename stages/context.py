@@ -14,7 +14,6 @@ from torch import Tensor
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.hint_regions import HintRegion
 from stages.occlusion import Occlusion
-from stages.optim.fit import FitRun, OnStep
 from stages.optim.loss_curves import Curves, Trace
 from stages.presets import NETWORKS_ALONE
 
@@ -23,17 +22,6 @@ SPACES = ("auto", "gamma", "linear")
 
 MEASURES = ("psnr", "iou")
 """What an expected quality may be measured in, see :class:`ExpectedQuality`."""
-
-
-Span = tuple[float, float]
-"""Where a part of something begins and ends, of 0 to 1."""
-
-WHOLE: Span = (0.0, 1.0)
-
-
-def within_span(span: Span, done: float) -> float:
-    """Return the progress of the whole where ``done`` of a part, 0 to 1, is done."""
-    return span[0] + (span[1] - span[0]) * done
 
 
 def confidence_name(layer: str) -> str:
@@ -126,24 +114,6 @@ class SeparationContext:
         Tasks call it where they would otherwise return the input unchanged.
         """
         return self.force or evidence > least
-
-    def fit_run(self, steps: int, on_step: OnStep | None = None) -> FitRun:
-        """Return a run of so many steps with the user's seed and device."""
-        return FitRun(steps, self.settings.seed, self.settings.device, on_step)
-
-    def fit_progress(self, note: str, *, part: Span = WHOLE, of_all: Span = WHOLE) -> OnStep:
-        """Return what reports the progress and the losses of networks that are fitted.
-
-        note: what the progress says. part: which part of the whole fit it is; the trace counts the
-        whole fit. of_all: which part the whole fit is of all the work.
-        """
-
-        def report(done: float, losses: Mapping[str, float]) -> None:
-            of_fit = within_span(part, done)
-            self.progress(within_span(of_all, of_fit), note)
-            self.trace.add("networks", of_fit, losses)
-
-        return report
 
     def working_pixels(self, pixels: int) -> int:
         """Return a working size of ``pixels``, halved :attr:`reduced` times; at least 1."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pipeline.estimate.sample_run import SampleRun, run_sample
 from pipeline.framewise.recipe import Recipe, bounded_lengths
 from pipeline.framewise.things import most_things, thing_name
+from pipeline.framewise.windows import window_lengths
 from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.memory import BASE_BYTES, planned_bytes
 from pipeline.task import Estimate, Job, Task
@@ -79,7 +80,7 @@ def estimate_frames(
     full = job.clip.info.width * job.clip.info.height
     frame_bytes = (recipe.memory if recipe else Recipe.memory) * 3 * full
     window, overlap = _window_and_overlap(job, recipe, frame_count, frame_bytes)
-    windows = max(1, math.ceil((frame_count - overlap) / max(1, window - overlap)))
+    windows = len(window_lengths(frame_count, window, overlap))
     sample_frames = min(frame_count, window)
     limits = recipe.limits if recipe else {}
     samples = _sample_runs(job, task, sample_frames, limits, clock)

@@ -115,7 +115,8 @@ class Recipe:
     def lengths(self, max_frames: int) -> tuple[int, int]:
         """Return the length of a window and of an overlap, in frames.
 
-        max_frames: how many frames fit into memory. An overlap is at most a third of a window.
+        max_frames: how many frames fit into memory. An overlap is at most a third of the longest
+            window; a clip is divided into windows that may be shorter.
         """
         return bounded_lengths(self.window, self.overlap, max_frames)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import NotRequired, TypedDict
 
 from pipeline.report.facts import LayerFact, RunFacts, TransitionFact
@@ -23,7 +24,7 @@ class ShotFact:
 
     first, last: the frames in which it is alone, inclusive; ``last`` is less than ``first`` where
         it is mixed all the time.
-    held: first and last frame of each transition through which scenes only hold a clean frame.
+    held: first and last frame of each transition that was not taken apart.
     """
 
     layer: LayerFact
@@ -33,11 +34,17 @@ class ShotFact:
 
     @property
     def recovered(self) -> list[tuple[int, int]]:
-        """The first and the last frame of each part in which it was mixed with another scene."""
+        """The first and the last frame of each part that was taken out of a mixture."""
         parts = [(self.layer.first, self.first - 1), (self.last + 1, self.layer.last)]
         if self.last < self.first:
             parts = [(self.layer.first, self.layer.last)]
-        return [part for part in parts if part[0] <= part[1] and part not in self.held]
+        for begin, end in self.held:
+            sides = [
+                ((first, min(last, begin - 1)), (max(first, end + 1), last))
+                for first, last in parts
+            ]
+            parts = list(chain.from_iterable(sides))
+        return [(first, last) for first, last in parts if first <= last]
 
 
 class ShotListRow(TypedDict):

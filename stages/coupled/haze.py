@@ -34,11 +34,7 @@ def dark_channel(picture: Tensor) -> Tensor:
     return -F.max_pool2d(-picture.amin(1, keepdim=True), PATCH, 1, PATCH // 2).mean()
 
 
-def fit_haze(
-    frames: Tensor,
-    airlight: Tensor,
-    run: FitRun,
-) -> Tensor:
+def fit_haze(frames: Tensor, airlight: Tensor, run: FitRun) -> Tensor:
     """Fit generators of the clear frames and of the transmission; return ``(T, 1, h, w)``.
 
     frames: ``(T, 3, h, w)`` in [0, 1]. airlight: ``(1, 3, 1, 1)`` or ``(1, 3, h, w)``.

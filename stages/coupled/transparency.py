@@ -42,10 +42,7 @@ class CoupledMixtures(CoupledLayers):
         return torch.sigmoid(self.logits)
 
 
-def fit_sum(
-    frames: Tensor,
-    run: FitRun,
-) -> LayersAndWeights:
+def fit_sum(frames: Tensor, run: FitRun) -> LayersAndWeights:
     """Fit two layers that add up to the frames ``(T, 3, h, w)`` in [0, 1], and return them."""
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])
@@ -65,10 +62,7 @@ def fit_sum(
     return LayersAndWeights(one, other, torch.zeros(0))
 
 
-def fit_mixtures(
-    frames: Tensor,
-    run: FitRun,
-) -> LayersAndWeights:
+def fit_mixtures(frames: Tensor, run: FitRun) -> LayersAndWeights:
     """Fit two layers and their weights to several mixtures ``(K, 3, h, w)`` of them.
 
     frames: the mixtures, in [0, 1].

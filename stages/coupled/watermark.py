@@ -20,11 +20,7 @@ WEIGHTS: dict[str, Schedule] = {
 """The weight of every loss. ``matte`` is the mean matte: a mark covers as little as it can."""
 
 
-def fit_watermark(
-    frames: Tensor,
-    box: Tensor,
-    run: FitRun,
-) -> tuple[Tensor, Tensor, Tensor]:
+def fit_watermark(frames: Tensor, box: Tensor, run: FitRun) -> tuple[Tensor, Tensor, Tensor]:
     """Fit clean frames ``(T, 3, h, w)``, a mark ``(1, 3, h, w)`` and its matte ``(1, 1, h, w)``.
 
     frames: ``(T, 3, h, w)``. box: where the mark may be, ``(1, 1, h, w)`` in [0, 1].

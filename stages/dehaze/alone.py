@@ -7,17 +7,18 @@ from functools import partial
 
 from torch import Tensor
 
-from stages.context import SeparationContext, Span
+from stages.context import SeparationContext
 from stages.coupled import haze as coupled
 from stages.coupled.layers import PIXELS, STEPS, coupled_steps
 from stages.dehaze.model import over_picture
 from stages.motion.flow import resize, shrunk
+from stages.network_fits import Range, fit_progress, fit_run
 from stages.optim.fit import FitRun
 from stages.published import haze as published
 from stages.published.fit import planned_steps
 from stages.published.networks import FULL_PIXELS
 
-FIT: Span = (0.0, 0.5)
+FIT: Range = (0.0, 0.5)
 """The fit of the transmission, as a part of all the work on a window."""
 
 
@@ -44,8 +45,8 @@ def published_airlight(frame: Tensor, context: SeparationContext) -> tuple[Tenso
     small = shrunk(frame, context.working_pixels(FULL_PIXELS))
     estimate = published.dark_channel_airlight(small)
     fit = partial(published.fit_haze, small, estimate, fixed=False)
-    steps = planned_steps(lambda count: fit(context.fit_run(count)), published.STEPS, context)
-    found = fit(context.fit_run(steps, context.fit_progress("published airlight")))
+    steps = planned_steps(lambda count: fit(fit_run(context, count)), published.STEPS, context)
+    found = fit(fit_run(context, steps, fit_progress(context, "published airlight")))
     return found.airlight, found.steps
 
 
@@ -64,10 +65,10 @@ def published_transmission(
         return published.fit_frames(some, light, run)
 
     whole = published.STEPS * len(small)
-    steps = planned_steps(lambda count: fit(small[:1], context.fit_run(count)), whole, context)
+    steps = planned_steps(lambda count: fit(small[:1], fit_run(context, count)), whole, context)
     each = max(1, steps // len(small))
-    note = context.fit_progress("published networks", of_all=FIT)
-    found = fit(small, context.fit_run(each, note))
+    note = fit_progress(context, "published networks", of_all=FIT)
+    found = fit(small, fit_run(context, each, note))
     return DrawnTransmission(small, found, each, published.STEPS)
 
 
@@ -78,6 +79,6 @@ def coupled_transmission(
     small = shrunk(frames, context.working_pixels(PIXELS))
     size = (small.shape[-2], small.shape[-1])
     fit = partial(coupled.fit_haze, small, over_picture(airlight, size))
-    steps = coupled_steps(lambda count: fit(context.fit_run(count)), context)
-    found = fit(context.fit_run(steps, context.fit_progress("networks", of_all=FIT)))
+    steps = coupled_steps(lambda count: fit(fit_run(context, count)), context)
+    found = fit(fit_run(context, steps, fit_progress(context, "networks", of_all=FIT)))
     return DrawnTransmission(small, resize(found, size), steps, STEPS)

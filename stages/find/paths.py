@@ -105,7 +105,7 @@ class PathProblem:
 
 
 @dataclass(frozen=True)
-class Path:
+class ProgressPath:
     """The rising progress ``(T,)`` of one effect that leaves the least, and the errors it leaves.
 
     errors: mean squared error of each frame, ``(T,)``. problem: what it solves. It has cameras
@@ -113,7 +113,6 @@ class Path:
     """
 
     problem: PathProblem
-
     kind: str
     effect: str
     progress: Curve
@@ -141,7 +140,7 @@ class Path:
         return float(nearest.mean()) + NOISE
 
 
-def best_path(problem: PathProblem, effects: Effects) -> Path:
+def best_path(problem: PathProblem, effects: Effects) -> ProgressPath:
     """Return the best progress of the effect that leaves the least of some frames."""
     small = problem.small()
     held = _best(problem, likeliest(replace(small, cameras=None), effects), PROGRESS_STEPS)
@@ -153,7 +152,7 @@ def best_path(problem: PathProblem, effects: Effects) -> Path:
     return min(held, _refined(problem, rough, effects[name]), key=_error)
 
 
-def quick_path(problem: PathProblem, effects: Effects, carried: Effects) -> Path:
+def quick_path(problem: PathProblem, effects: Effects, carried: Effects) -> ProgressPath:
     """Return the same for small frames, and from fewer values of the progress.
 
     carried: the effects that are tried where the cameras move. Their path may be one of some of
@@ -180,22 +179,22 @@ def likeliest(problem: PathProblem, effects: Effects) -> Effects:
     return {name: effects[name] for name in names[:LIKELIEST]}
 
 
-def _best(problem: PathProblem, effects: Effects, steps: int) -> Path:
+def _best(problem: PathProblem, effects: Effects, steps: int) -> ProgressPath:
     """Return the best path between scenes that stand still."""
     still = replace(problem, cameras=None)
     return min((_held(still, *item, steps) for item in effects.items()), key=_error)
 
 
-def _best_carried(problem: PathProblem, effects: Effects, steps: int) -> Path:
+def _best_carried(problem: PathProblem, effects: Effects, steps: int) -> ProgressPath:
     """Return the best path between scenes whose cameras go on."""
     return min((_carried(problem, *item, steps) for item in effects.items()), key=_error)
 
 
-def _error(path: Path) -> float:
+def _error(path: ProgressPath) -> float:
     return path.error
 
 
-def _held(problem: PathProblem, name: tuple[str, str], placer: Placer, steps: int) -> Path:
+def _held(problem: PathProblem, name: tuple[str, str], placer: Placer, steps: int) -> ProgressPath:
     """Return the best path of one effect between scenes that stand still."""
     composed = composed_frames(problem.scenes, placer, steps)
     inner = problem.inner
@@ -203,7 +202,9 @@ def _held(problem: PathProblem, name: tuple[str, str], placer: Placer, steps: in
     return _path(problem, name, cost.double().numpy())
 
 
-def _carried(problem: PathProblem, name: tuple[str, str], placer: Placer, steps: int) -> Path:
+def _carried(
+    problem: PathProblem, name: tuple[str, str], placer: Placer, steps: int
+) -> ProgressPath:
     """Return the best path of one effect between scenes whose cameras go on."""
     _, height, width, _ = problem.frames.shape
     layout = layout_of(placer, height, width, steps)
@@ -211,7 +212,7 @@ def _carried(problem: PathProblem, name: tuple[str, str], placer: Placer, steps:
     return _path(problem, name, cost.double().numpy())
 
 
-def _refined(problem: PathProblem, rough: Path, placer: Placer) -> Path:
+def _refined(problem: PathProblem, rough: ProgressPath, placer: Placer) -> ProgressPath:
     """Return a path that was found in small frames, measured in those of full size."""
     _, height, width, _ = problem.frames.shape
     layout = layout_of(placer, height, width, PROGRESS_STEPS)
@@ -225,11 +226,13 @@ def _refined(problem: PathProblem, rough: Path, placer: Placer) -> Path:
     return _path(problem, (rough.kind, rough.effect), cost)
 
 
-def _path(problem: PathProblem, name: tuple[str, str], cost: npt.NDArray[np.float64]) -> Path:
+def _path(
+    problem: PathProblem, name: tuple[str, str], cost: npt.NDArray[np.float64]
+) -> ProgressPath:
     """Return the path of least cost. cost: mean squared errors ``(T, P)``."""
     chosen = _rising_path(cost)
     errors = cost[np.arange(len(cost)), chosen]
-    return Path(problem, *name, _between_steps(cost, chosen) / (cost.shape[1] - 1), errors)
+    return ProgressPath(problem, *name, _between_steps(cost, chosen) / (cost.shape[1] - 1), errors)
 
 
 def _rising_path(cost: Curve) -> npt.NDArray[np.int64]:

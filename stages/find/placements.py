@@ -20,8 +20,8 @@ from stages.find.pans import is_pan_for_push
 from stages.find.paths import (
     PROGRESS_STEPS,
     Effects,
-    Path,
     PathProblem,
+    ProgressPath,
     best_path,
     likeliest,
     quick_path,
@@ -287,13 +287,13 @@ def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
     return (low + high) / 2
 
 
-def _measured(path: Path, window: tuple[int, int]) -> MeasuredWeights:
+def _measured(path: ProgressPath, window: tuple[int, int]) -> MeasuredWeights:
     error = np.full(len(path.progress), STEP_ERROR)
     return MeasuredWeights(*window, path.progress, error, np.zeros(len(path.progress)))
 
 
 def _transition(
-    stretch: Stretch, path: Path, sides: tuple[int, int], effects: Effects
+    stretch: Stretch, path: ProgressPath, sides: tuple[int, int], effects: Effects
 ) -> TransitionFit:
     """Return the transition of a path between the clean frames next to it."""
     placer = effects[path.kind, path.effect]

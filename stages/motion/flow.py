@@ -154,7 +154,7 @@ def box(picture: Tensor, radius: int) -> Tensor:
 def box_max(picture: Tensor, radius: int) -> Tensor:
     """Return the largest value in squares of ``2 radius + 1`` pixels, as far as they are inside.
 
-    picture: ``(T, C, H, W)``, as the result. On the CPU it may not require gradients.
+    picture: ``(T, C, H, W)`` of finite values, as the result.
     """
     if picture.device.type == "cpu" and not picture.requires_grad and picture.numel():
         # OpenCV goes along rows and columns in turn: 40 times as fast as squares, or more.

@@ -141,11 +141,7 @@ def fit_haze(
     return HazeLayers(clear, transmission, drawn[0] if drawn else airlight, taken)
 
 
-def fit_frames(
-    frames: Tensor,
-    airlight: Tensor,
-    run: FitRun,
-) -> Tensor:
+def fit_frames(frames: Tensor, airlight: Tensor, run: FitRun) -> Tensor:
     """Fit the second pass to each frame of ``(T, 3, H, W)``; return ``(T, 1, H, W)``.
 
     Every frame has its own networks, because the released code takes pictures only.

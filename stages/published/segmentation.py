@@ -86,10 +86,7 @@ class PublishedSegments:
 
 
 def fit_segmentation(
-    frames: Tensor,
-    foreground_hint: Tensor,
-    background_hint: Tensor,
-    run: FitRun,
+    frames: Tensor, foreground_hint: Tensor, background_hint: Tensor, run: FitRun
 ) -> PublishedSegments:
     """Fit the networks to the frames ``(T, 3, H, W)`` of a clip, or to one picture.
 

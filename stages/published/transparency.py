@@ -87,10 +87,7 @@ class LayersAndWeights:
         return LayersAndWeights(self.second, self.first, 1 - self.weights)
 
 
-def fit_sum(
-    frames: Tensor,
-    run: FitRun,
-) -> LayersAndWeights:
+def fit_sum(frames: Tensor, run: FitRun) -> LayersAndWeights:
     """Fit two networks to one mixture, or to the frames of a clip, ``(T, 3, H, W)``.
 
     A picture and its noise are rotated and flipped in every second step; a clip is not.
@@ -124,10 +121,7 @@ def fit_sum(
     return LayersAndWeights(one, other, torch.zeros(0))
 
 
-def fit_mixtures(
-    frames: Tensor,
-    run: FitRun,
-) -> LayersAndWeights:
+def fit_mixtures(frames: Tensor, run: FitRun) -> LayersAndWeights:
     """Fit two layers and a weight for each of several mixtures ``(K, 3, H, W)`` of them.
 
     The inputs are not jittered.

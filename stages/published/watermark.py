@@ -173,10 +173,7 @@ def fit_watermark(
 
 
 def _fit_once(
-    frames: Tensor,
-    box: Tensor,
-    separate: bool,
-    run: FitRun,
+    frames: Tensor, box: Tensor, separate: bool, run: FitRun
 ) -> tuple[tuple[Tensor, Tensor, Tensor], int]:
     """Fit once; return clean pictures, mark and matte, and the steps that were taken.
 

@@ -17,6 +17,7 @@ from stages.coupled.layers import PIXELS, coupled_steps
 from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
+from stages.network_fits import fit_progress, fit_run
 from stages.optim.fit import FitPlan, FitRun, OnStep
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
@@ -153,12 +154,14 @@ def _published(
         return Segments(found.foreground, found.background, found.matte), found.steps
 
     whole = sum(STAGE_STEPS) * len(groups)
-    planned = planned_steps(lambda steps: fitted(groups[0], context.fit_run(steps)), whole, context)
+    planned = planned_steps(
+        lambda steps: fitted(groups[0], fit_run(context, steps)), whole, context
+    )
     parts, taken = [], 0
     for number, group in enumerate(groups):
         place = number / len(groups), (number + 1) / len(groups)
-        run = context.fit_run(
-            max(1, planned // len(groups)), context.fit_progress("networks", part=place)
+        run = fit_run(
+            context, max(1, planned // len(groups)), fit_progress(context, "networks", part=place)
         )
         part, steps = fitted(group, run)
         parts.append(part)
@@ -199,4 +202,4 @@ def _coupled(
         )
 
     steps = coupled_steps(fitted, context)
-    return fitted(steps, context.fit_progress("networks")), {"fit_steps": float(steps)}
+    return fitted(steps, fit_progress(context, "networks")), {"fit_steps": float(steps)}

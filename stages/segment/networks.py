@@ -9,8 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stages.context import SeparationContext, Span
+from stages.context import SeparationContext
 from stages.motion.flow import resize
+from stages.network_fits import Range, fit_progress
 from stages.optim.budget import MEASURED_STAGES
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import seconds_a_step
@@ -26,7 +27,7 @@ FIT_PIXELS = 6400
 STEPS = {"fast": 100, "balanced": 250, "best": 600}
 """Training steps of the networks for each preset; the other presets have networks alone."""
 
-FIT: Span = (0.3, 0.8)
+FIT: Range = (0.3, 0.8)
 """The fit of the networks, as a part of all the work on a window."""
 
 MOVED_EDGE = 0.02  # mattes are clamped this far from 0 and 1 before they become log-odds
@@ -83,7 +84,7 @@ def fit_networks(
     if settings.max_seconds is not None:
         within_budget = partial(_steps_within, settings.max_seconds, fitted, began)
         steps = context.checkpoints.compute_and_save("steps", within_budget)
-    return fitted(steps, context.fit_progress("networks", of_all=FIT)), steps
+    return fitted(steps, fit_progress(context, "networks", of_all=FIT)), steps
 
 
 def _steps_within(budget: float, fitted: Callable[[int], Segments], began: float) -> int:

@@ -1,8 +1,8 @@
 """Hold both scenes through a transition of an unknown kind.
 
 Its frames tell nothing that could be believed of either scene. So the outgoing scene is its last
-clean frame, and the incoming scene its first one. The layers do not mix to the frames, which have
-to be kept beside them.
+clean frame, and the incoming scene its first one. A scene without a clean frame is the transition's
+own first or last frame. The layers do not mix to the frames, which have to be kept beside them.
 """
 
 from __future__ import annotations

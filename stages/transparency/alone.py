@@ -11,6 +11,7 @@ from stages.context import Note, SeparationContext
 from stages.coupled import transparency as coupled
 from stages.coupled.layers import PIXELS, coupled_steps
 from stages.motion.flow import resize, shrunk
+from stages.network_fits import fit_progress, fit_run
 from stages.optim.fit import FitRun
 from stages.published import transparency as published
 from stages.published.fit import planned_steps, shortened_notes
@@ -42,19 +43,19 @@ def separate_alone(light: Tensor, mixtures: bool, context: SeparationContext) ->
     figures: dict[str, float] = {}
     if is_published:
         whole = (MIXTURE_STEPS if mixtures else SUM_STEPS) * len(groups)
-        steps = planned_steps(lambda count: fit(groups[0], context.fit_run(count)), whole, context)
+        steps = planned_steps(lambda count: fit(groups[0], fit_run(context, count)), whole, context)
         notes = shortened_notes(steps, whole, len(light))
         figures["whole_fit_steps"] = float(whole)
         each = max(1, steps // len(groups))
     else:
-        steps = coupled_steps(lambda count: fit(groups[0], context.fit_run(count)), context)
+        steps = coupled_steps(lambda count: fit(groups[0], fit_run(context, count)), context)
         each = steps if context.settings.max_seconds is None else max(1, steps // len(groups))
     figures["fit_steps"] = float(each * len(groups))
     pairs = []
     for number, group in enumerate(groups):
         part = number / len(groups), (number + 1) / len(groups)
-        note = context.fit_progress("networks", part=part)
-        pairs.append(fit(group, context.fit_run(each, note)))
+        note = fit_progress(context, "networks", part=part)
+        pairs.append(fit(group, fit_run(context, each, note)))
     size = (light.shape[-2], light.shape[-1])
     one, other = (
         resize(torch.cat([getattr(pair, name) for pair in pairs]), size)

@@ -17,6 +17,7 @@ from stages.coupled.layers import PIXELS, coupled_steps
 from stages.mixing.psnr import psnr_of
 from stages.mixing.watermark_composite import MOST_OPAQUE, WatermarkComposite
 from stages.motion.flow import resize, shrunk
+from stages.network_fits import fit_progress, fit_run
 from stages.optim.fit import FitRun
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
@@ -43,8 +44,8 @@ def separate_published(frames: Tensor, box: Tensor, context: SeparationContext) 
 
     began = time.monotonic()
     whole = whole_fit(len(frames))
-    steps = planned_steps(lambda count: fit(context.fit_run(count)), whole, context)
-    found = fit(context.fit_run(steps, context.fit_progress("the published networks")))
+    steps = planned_steps(lambda count: fit(fit_run(context, count)), whole, context)
+    found = fit(fit_run(context, steps, fit_progress(context, "the published networks")))
     report = {"fit_steps": float(steps), "whole_fit_steps": float(whole)}
     layers = found.clean, found.mark, found.matte
     notes = shortened_notes(steps, whole, len(frames))
@@ -57,8 +58,8 @@ def separate_coupled(frames: Tensor, box: Tensor, context: SeparationContext) ->
     size = (small.shape[-2], small.shape[-1])
     fit = partial(coupled.fit_watermark, small, resize(box[None, None].float(), size))
     began = time.monotonic()
-    steps = coupled_steps(lambda count: fit(context.fit_run(count)), context)
-    clean, mark, matte = fit(context.fit_run(steps, context.fit_progress("networks")))
+    steps = coupled_steps(lambda count: fit(fit_run(context, count)), context)
+    clean, mark, matte = fit(fit_run(context, steps, fit_progress(context, "networks")))
     matte = torch.where(matte > FAINT, matte, torch.zeros(()))
     layers = clean, mark, matte
     return _finished(frames, box, layers, {"fit_steps": float(steps)}, (), time.monotonic() - began)

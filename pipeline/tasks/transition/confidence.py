@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from pipeline.tasks.transition.describe import MIXED
 from stages.context import confidence_name
 from stages.shots import Transition
 
@@ -60,7 +61,7 @@ def scene_confidence(item: KnownTransition, first: int, last: int, *, outgoing: 
         return own + (1 - own) * _confidence_of_hidden(own, errors)
     if psnr:
         return _by_frame(1 - errors / GUESS_ERROR)
-    if item.transition.is_held:
+    if MIXED in item.entry:
         return torch.zeros(len(places), 1, 1, 1)
     weight = _by_frame(torch.tensor([item.entry["mix"][place] for place in places]))
     return (1 - weight if outgoing else weight).clamp(0, 1)

@@ -122,7 +122,9 @@ def unseparated_warnings(analysis: Analysis, *, listed: bool = False) -> list[st
     """
     extending = [each for each in analysis.transitions if each.extends_shots]
     warnings = [
-        _unknown_change(transition, numbered(MIXED, number, len(extending)), listed=listed)
+        _unknown_change(
+            analysis, transition, numbered(MIXED, number, len(extending)), listed=listed
+        )
         for number, transition in enumerate(extending)
         if transition.is_held
     ]
@@ -134,17 +136,19 @@ def unseparated_warnings(analysis: Analysis, *, listed: bool = False) -> list[st
     return warnings
 
 
-def _unknown_change(transition: Transition, layer: str, *, listed: bool) -> str:
+def _unknown_change(analysis: Analysis, transition: Transition, layer: str, *, listed: bool) -> str:
     """Return the warning about a change of an unknown kind.
 
     layer: the name of the one that has its frames. listed: as of :func:`unseparated_warnings`.
     """
     first, last = transition.first_frame, transition.last_frame
     frames = f"frame {first}" if first == last else f"frames {first} to {last}"
-    sides = (transition.outgoing, "last"), (transition.incoming, "first")
+    sides = (transition.outgoing, "last", first), (transition.incoming, "first", last)
     held = " and ".join(
-        f"{scene_name(shot)} holds its {which} clean frame"
-        for shot, which in sides
+        f"{scene_name(shot)} repeats frame {own}, because it has no clean one"
+        if _is_empty(analysis, shot)
+        else f"{scene_name(shot)} holds its {which} clean frame"
+        for shot, which, own in sides
         if shot is not None
     )
     where = f"{held} there, and the layer {layer} has the frames as they are"

@@ -170,5 +170,6 @@ def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
         role = MIXED if item.is_held else "matte"
         if item.is_held or TRANSITION_KINDS[item.kind].has_matte:
             name = numbered(role, number, len(extending))
-            add(name, role, item.first_frame, item.last_frame, picture=False)
+            picture = info.is_picture and item.first_frame == item.last_frame
+            add(name, role, item.first_frame, item.last_frame, picture=picture)
     return layers

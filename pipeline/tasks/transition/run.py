@@ -80,7 +80,7 @@ def run(job: Job) -> Result:
         transitions=tuple(entries),
         sheets=tuple(job.work / item.sheet for item in separated),
         report=_report(separated, searched.source),
-        fits=tuple(_fit_record(item) for item in separated),
+        fits=tuple(_fit_record(item) for item in separated if not item.transition.is_held),
         colors=tuple(describe_colors(analysis)),
         variable_rate=is_variable_rate(searched.times, job.clip.info.rate),
     )

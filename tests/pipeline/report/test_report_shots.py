@@ -74,6 +74,8 @@ def test_shots_know_where_they_are_alone_and_what_was_recovered() -> None:
     # Through a transition of an unknown kind, a clean frame is only held.
     held = [move(20, 30, ("scene-001", "scene-002"), "other"), BOTH[1]]
     assert [shot.recovered for shot in shots_of(facts(held))] == [[], [], []]
+    beside = [held[0], move(31, 60, ("scene-002", "scene-003"))]
+    assert shots_of(facts(beside))[1].recovered == [(31, 60)]
 
 
 def test_rows_are_in_order_of_time_with_the_cut_before_its_shot() -> None:

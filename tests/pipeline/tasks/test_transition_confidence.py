@@ -56,6 +56,11 @@ def test_what_a_matte_hides_is_invented() -> None:
     assert torch.equal(scene_confidence(item, 10, 12, outgoing=True), 1 - matte)
 
 
+def test_scenes_that_are_only_held_are_invented() -> None:
+    item = transition(mix=[0.25, 0.5], mixed="mixed")
+    assert torch.equal(scene_confidence(item, 10, 11, outgoing=True), torch.zeros(2, 1, 1, 1))
+
+
 def test_without_more_a_pixel_is_as_sure_as_its_weight() -> None:
     item = transition(mix=[0.25, 0.5])
     assert scene_confidence(item, 10, 11, outgoing=True).flatten().tolist() == [0.75, 0.5]

@@ -93,10 +93,23 @@ def test_errors_are_those_of_scenes_that_were_moved_on(name: tuple[str, str]) ->
             placement = EFFECTS[name](float(progress), SIZE[0] / SIZE[1])
             alone = (place((scenes[0], scenes[1]), placement) - problem.inner[row]).square().mean()
             assert float(errors[row, column]) == pytest.approx(float(alone), rel=0.3, abs=2e-3)
+    # Errors forgive small ways, so the ways are looked at, too. Motions are in half widths, and
+    # ``grid_sample`` counts half heights downwards.
+    for (side, motion), ways in zip(((9, speed), (24, -speed)), problem.moved(), strict=True):
+        for time, (across, down) in zip(problem.times, ways.tolist(), strict=True):
+            assert across == pytest.approx(motion[0] * (time - side))
+            assert down == pytest.approx(motion[3] * (time - side) * SIZE[1] / SIZE[0])
 
 
-def test_still_scenes_have_a_path_without_cameras() -> None:
-    frames = panned(("push", "slideup"), 1)
-    path = best_path(PathProblem(frames, (9, 24), tuple(range(10, 24))), EFFECTS)
-    assert path.problem.cameras is None
-    assert (np.diff(path.progress) >= -0.02).all()
+@pytest.mark.parametrize("name", [("push", "slideup"), ("cover", "coverleft")])
+def test_the_path_of_still_scenes_is_the_drawn_one(name: tuple[str, str]) -> None:
+    scenes = [drifting(seed, 1, (0, 0), SIZE)[0] for seed in (5, 6)]
+    progress = np.linspace(0, 1, STEPS + 2)
+    frames = [
+        place((scenes[0], scenes[1]), EFFECTS[name](float(part), SIZE[0] / SIZE[1]))
+        for part in progress
+    ]
+    stack = torch.stack(frames).permute(0, 2, 3, 1).numpy()
+    path = best_path(PathProblem(stack, (0, STEPS + 1), tuple(range(1, STEPS + 1))), EFFECTS)
+    assert (path.kind, path.effect) == name
+    assert np.abs(path.progress - progress[1:-1]).max() < 0.03

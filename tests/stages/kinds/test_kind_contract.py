@@ -67,8 +67,9 @@ def test_a_kind_is_one_file_with_its_name(kind: TransitionKind) -> None:
     module = sys.modules[f"stages.kinds.{kind.name}"]
     assert module.KIND is kind and inspect.getdoc(module)
     assert kind.beside_color() in TRANSITION_KINDS
-    assert kind.extends_scenes == (kind.undo != "nothing")
-    assert kind.separable == (kind.extends_scenes and kind.undo != "hold")
+    # Of a cut no frame is mixed, and those of an unknown kind are not taken apart.
+    assert kind.extends_scenes == (kind.name != "cut")
+    assert kind.separable == (kind.name not in ("cut", "other"))
 
 
 def test_no_pattern_and_no_effect_belongs_to_two_kinds() -> None:
