@@ -16,8 +16,8 @@ from torch import Tensor
 
 from stages.find.paths import pixels_of
 from stages.find.placements import measured_progress, place, progress_of
-from stages.find.stretch import Stretch, TransitionFit
-from stages.find.track import Cameras, moved_on
+from stages.find.stretch import FOLLOWED, Stretch, TransitionFit
+from stages.find.track import camera_speed, moved_on
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import AffineMap, Placement, pixel_places
 
@@ -112,10 +112,15 @@ def _pictures(stretch: Stretch, found: TransitionFit) -> Iterator[tuple[int, lis
     """
     frames, sides = stretch.frames, (found.before, found.after)
     held = pixels_of(frames[found.before]), pixels_of(frames[found.after])
-    cameras = stretch.cameras(*sides) or Cameras()
+    # One clean frame beside a transition tells less of a camera than several, and more than none.
+    clean = (
+        range(found.before - 1, max(stretch.low, found.before - FOLLOWED) - 1, -1),
+        range(found.after + 1, min(stretch.high, found.after + FOLLOWED) + 1),
+    )
+    speeds = [camera_speed(frames, side, times) for side, times in zip(sides, clean, strict=True)]
     for time in range(found.before + 1, found.after):
         outgoing, incoming = (
             pixels_of(moved_on(frames[side], speed * (time - side)))
-            for side, speed in zip(sides, cameras.speeds, strict=True)
+            for side, speed in zip(sides, speeds, strict=True)
         )
         yield time, [held, (outgoing, incoming)]
