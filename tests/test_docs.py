@@ -234,9 +234,12 @@ def test_tables_have_the_rows_and_columns_of_their_commands() -> None:
 def test_figures_that_are_measured_are_as_their_page_has_them(name: str) -> None:
     measured = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
     lines = (ROOT / "docs" / name).read_text(encoding="utf-8").splitlines()
-    told = [line for line in lines if "| measured |" in line or " dB |" in line]
-    figures = {figure for line in told for figure in re.findall(r"\b\d+\.\d+\b", line)}
-    assert len(figures) >= 3 and not [figure for figure in figures if figure not in measured]
+    told = [
+        line for line in lines if "| measured |" in line or re.search(r"\d dB( \(|;| \|)", line)
+    ]
+    number = re.compile(r"(?<![\d.])\d+\.\d+(?![\d.])")
+    figures = {figure for line in told for figure in number.findall(line)}
+    assert len(figures) >= 3 and not figures - set(number.findall(measured))
 
 
 def test_the_contract_of_the_run_folder_is_what_a_manifest_has() -> None:
