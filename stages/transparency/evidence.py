@@ -26,7 +26,7 @@ from stages.motion.flow import shrunk
 from stages.transparency.clip import TRACKED, at_size
 from stages.transparency.mosaic import LayerHomographies
 from stages.transparency.motion import Homography, distance
-from stages.transparency.registration import registered, warped
+from stages.transparency.registration import LEAST_COUNT, registered, warped, without
 
 FINE_BLUR = 1.0
 """Standard deviation, in pixels, of the blur that removes detail too fine to compare."""
@@ -56,9 +56,6 @@ HOPELESS = -0.15
 """Gain in the first frame left out below which other frames are not asked."""
 ROUNDING_ERROR = 3 * (0.5 / 255) ** 2
 """Squared error of rounding to 8 bits, over three channels: smaller errors say nothing."""
-
-LEAST_COUNT = 1e-3
-"""Least number of frames that show a place, where it is divided by."""
 
 Picture = NDArray[np.float32]
 
@@ -235,8 +232,8 @@ def _prediction(
     alone = _average(given, one), _average(given, other)
     first, second = alone[0], np.zeros_like(alone[1])
     for _ in range(ITERATIONS):
-        second = _average(_without(given, first, one), other)
-        first = _average(_without(given, second, other), one)
+        second = _average(without(given, first, one.back), other)
+        first = _average(without(given, second, other.back), one)
     least_count = LEAST_SEEN * len(given)
     seen = ((one.count > least_count) & (other.count > least_count))[..., 0]
     return _Prediction(first + second, [*alone, first, second], seen)
@@ -257,13 +254,6 @@ def _average(pictures: list[Picture], layer: _LayerWarps) -> Picture:
     """Return the mean of pictures of the other frames, warped to the frame left out."""
     brought = [warped(each, matrix) for each, matrix in zip(pictures, layer.there, strict=True)]
     return np.asarray(np.sum(brought, 0) / layer.count, np.float32)
-
-
-def _without(pictures: list[Picture], estimate: Picture, layer: _LayerWarps) -> list[Picture]:
-    """Subtract a layer's ``estimate`` in the frame left out from pictures of the other frames."""
-    return [
-        each - warped(estimate, matrix) for each, matrix in zip(pictures, layer.back, strict=True)
-    ]
 
 
 def _error(predicted: Picture, truth: Picture) -> Picture:

@@ -90,10 +90,10 @@ def _layers(
         return [_mean(pictures, there[0])], [pictures[1:]]
     back = [[np.linalg.inv(view) for view in layer] for layer in there]
     for _ in range(LAYER_ROUNDS):
-        other = _mean(_without(pictures, one, back[0]), there[1])
-        one = _mean(_without(pictures, other, back[1]), there[0])
+        other = _mean(without(pictures, one, back[0]), there[1])
+        one = _mean(without(pictures, other, back[1]), there[0])
     # Both steps start from the same views, so neither layer is preferred.
-    rests = [_without(pictures, other, back[1])[1:], _without(pictures, one, back[0])[1:]]
+    rests = [without(pictures, other, back[1])[1:], without(pictures, one, back[0])[1:]]
     return [one, other], rests
 
 
@@ -144,7 +144,7 @@ def _mean(pictures: Sequence[Picture], views: Sequence[Homography]) -> Picture:
     return np.asarray(np.sum(brought, 0) / count, np.float32)
 
 
-def _without(
+def without(
     pictures: Sequence[Picture], layer: Picture, back: Sequence[Homography]
 ) -> list[Picture]:
     """Subtract a layer in the middle frame from pictures; back: homographies from each to it."""

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from pipeline.tasks.transition.describe import search_warnings
+from pipeline.tasks.transition.describe import search_warnings, unseparated_warnings
 from stages.shots import Analysis, Shot, Transition
 
 ONE = Analysis(10, (Shot(0, 9),), ())
@@ -34,3 +34,16 @@ def test_a_shot_list_is_never_told_to_use_transition(analysis: Analysis, listed:
         not listed and analysis in (ONE, UNKNOWN)
     )
     assert all(("shot list" in text) == listed for text in warnings)
+
+
+def test_a_warning_says_which_frames_a_scene_holds() -> None:
+    changes = (
+        Transition(0, 3, "other", (0.2, 0.4, 0.6, 0.8), outgoing=0, incoming=1),
+        Transition(8, 9, "dissolve", (0.3, 0.6), outgoing=1, incoming=2),
+        Transition(14, 15, "other", (0.3, 0.6), outgoing=2, color="#000000"),
+    )
+    analysis = Analysis(16, (Shot(0, -1), Shot(4, 7), Shot(10, 13)), changes)
+    first, last = unseparated_warnings(analysis)
+    assert "scene-001 repeats frame 0, because it has no clean one" in first
+    assert "scene-002 holds its first clean frame there, and the layer mixed-001 has" in first
+    assert "scene-003 holds its last clean frame there, and the layer mixed-003 has" in last
