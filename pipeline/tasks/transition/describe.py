@@ -142,7 +142,9 @@ def _unknown_change(analysis: Analysis, transition: Transition, layer: str, *, l
     layer: the name of the one that has its frames. listed: as of :func:`unseparated_warnings`.
     """
     first, last = transition.first_frame, transition.last_frame
-    frames = f"frame {first}" if first == last else f"frames {first} to {last}"
+    frames, they = f"frames {first} to {last}", "They are"
+    if first == last:
+        frames, they = f"frame {first}", "It is"
     sides = (transition.outgoing, "last", first), (transition.incoming, "first", last)
     held = " and ".join(
         f"{scene_name(shot)} repeats frame {own}, because it has no clean one"
@@ -158,7 +160,7 @@ def _unknown_change(analysis: Analysis, transition: Transition, layer: str, *, l
             f"is not taken apart: {where}"
         )
     return (
-        f"{frames}: the picture changes for good in a way that is not known. They are not taken "
+        f"{frames}: the picture changes for good in a way that is not known. {they} not taken "
         f"apart: {where}. --transition {first}:{last} takes them apart as a mixture"
     )
 
@@ -210,9 +212,10 @@ def shortened_warning(plans: Sequence[Plan]) -> str | None:
 def anchor_warnings(analysis: Analysis) -> list[str]:
     """Return warnings about scenes that are never seen alone, or hardly ever.
 
-    The separation can only guess a scene without a clean frame next to its transition.
+    The separation can only guess a scene without a clean frame next to its transition. Scenes that
+    are only held have a warning of their own.
     """
-    mixing = [transition for transition in analysis.transitions if len(transition)]
+    mixing = [transition for transition in analysis.transitions if transition.separable]
     warnings = [_missing_anchor(analysis, transition) for transition in mixing]
     return [*(text for text in warnings if text is not None), *_crowded_warnings(analysis)]
 
@@ -225,6 +228,8 @@ def _crowded_warnings(analysis: Analysis) -> list[str]:
     mixed = [transition for transition in analysis.transitions if len(transition)]
     warnings: list[str] = []
     for one, other in pairwise(mixed):
+        if not (one.separable and other.separable):
+            continue
         alone = other.first_frame - one.last_frame - 1
         if one.incoming is None or one.incoming != other.outgoing:
             continue
