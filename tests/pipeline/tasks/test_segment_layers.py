@@ -151,7 +151,7 @@ def test_one_layer_is_what_it_always_was() -> None:
 def test_what_is_found_in_a_later_window_covers_all_frames(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.framewise.run.max_window_frames", lambda *about: 10)
+    monkeypatch.setattr("pipeline.framewise.run.max_window_frames", lambda *about: 12)
     frames = movers(26, (6, 8, 4), (-70, 60, 4))
     whole = run(frames, "--layers", "auto")
     assert names(whole, "foreground") == ["foreground-001", "foreground-002"]
