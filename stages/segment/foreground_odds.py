@@ -27,6 +27,7 @@ from stages.segment.odds_by_background import odds_by_background
 from stages.segment.odds_by_contrast import odds_by_contrast
 from stages.segment.odds_by_speed import limited_by_shown_motion, odds_by_speed
 from stages.segment.parallax import outline_motion, unexplained
+from stages.segment.small_movers import small_movers
 from stages.segment.survey import SegmentSurvey
 from stages.segment.votes import TURNS, vote
 
@@ -124,13 +125,16 @@ def _odds_before_plate(
 ) -> Tensor:
     """Return the log-odds ``(T, h, w)`` under a fixed camera: what differs from the background.
 
-    The first votes tell which pixels may complete the background for the second ones.
+    The first votes tell which pixels may complete the background for the second ones. These lose
+    what is small, so that is followed by itself.
 
     plate: of this size. odds: of motion, ``(T, h, w)``. voted: runs a vote from log-odds.
     """
     first = voted(odds_by_background(frames, plate, odds))
     completed = plate.completed(frames, torch.sigmoid(first)[:, None])
-    return voted(odds_by_background(frames, completed, odds))
+    found = voted(odds_by_background(frames, completed, odds))
+    small = small_movers(frames, completed, found > 0)
+    return torch.where(small, found.clamp_min(MOST_ODDS), found)
 
 
 def _with_rested(odds: Tensor, motion: WindowMotion) -> Tensor:

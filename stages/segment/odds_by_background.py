@@ -24,14 +24,29 @@ def odds_by_background(frames: Tensor, plate: Plate, odds: Tensor) -> Tensor:
     frames: ``(T, 3, h, w)`` in [0, 1]. odds: of motion, ``(T, h, w)``.
     plate: at any size. Where it is not trusted, motion decides.
     """
-    size = (frames.shape[-2], frames.shape[-1])
-    small = plate.resized(size)
-    away = torch.cat(
-        [box((frame - small.picture).abs().amax(0)[None, None], 1) for frame in frames]
-    )[:, 0]
-    notable = LEAST_DIFFERENCE + NOISE_FACTOR * away.median()
+    small = plate.resized((frames.shape[-2], frames.shape[-1]))
+    away, notable = _difference_and_limit(frames, small)
     joined = (odds / 2 + odds_above(away / notable)).clamp(-MOST_ODDS, MOST_ODDS)
     # Where the plate is not trusted, rest is no evidence, and change means that something moved.
     soft = torch.cat([box(frame[None], 1) for frame in frames])
     changes = (soft.amax(0) - soft.amin(0)).amax(0, keepdim=True) > notable
     return torch.where(small.trusted, joined, odds.clamp_min(0) + CHANGED * (changes & (odds < 0)))
+
+
+def difference_to(frames: Tensor, plate: Plate) -> Tensor:
+    """Return how far each pixel is from a fixed background, ``(T, h, w)``.
+
+    A difference of 1 is notable: more than noise, compression and slight changes of light.
+
+    frames: ``(T, 3, h, w)`` in [0, 1]. plate: of this size.
+    """
+    away, notable = _difference_and_limit(frames, plate)
+    return away / notable
+
+
+def _difference_and_limit(frames: Tensor, plate: Plate) -> tuple[Tensor, Tensor]:
+    """Return the difference of colour to the plate, ``(T, h, w)``, and from where it is notable."""
+    away = torch.cat(
+        [box((frame - plate.picture).abs().amax(0)[None, None], 1) for frame in frames]
+    )[:, 0]
+    return away, LEAST_DIFFERENCE + NOISE_FACTOR * away.median()

@@ -1,0 +1,137 @@
+"""Find something small that crosses a fixed scene.
+
+Votes by colour and motion drown what covers a few pixels: the scene has more pixels that look alike
+(:mod:`stages.segment.votes`). But before a fixed background, each frame shows it as a spot that
+differs, and from frame to frame the spot moves on. Leaves and water differ in places, too, but
+they stay where they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages.segment.account import EMPTY
+from stages.segment.background import Plate
+from stages.segment.odds_by_background import difference_to
+
+NOTABLE = 1.0
+"""Difference to the background from which a pixel belongs to a spot; see :func:`difference_to`."""
+LEAST_PIXELS = 4  # pixels of a spot, at least
+LARGEST = 0.01  # area of a spot, as a part of the picture: larger things win votes
+REACH = 3.0  # distance that a spot may move off its expected way in a frame, in its own sizes
+SIMILAR = 3.0  # most ratio of the areas of a spot in frames that follow each other
+MOST_MISSED = 2  # frames in which a spot may be missing
+LEAST_SHARE = 0.5  # least part of the frames in which something is seen
+LEAST_WAY = 2.0  # least distance from its first to its last place, in its own sizes
+LEAST_STEADY = 0.5  # least ratio of that distance to the length of its way
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Spot:
+    """Pixels of a frame that differ from the background and touch each other.
+
+    place: its centre, x and y. area: in pixels. mask: where it is, ``(h, w)``.
+    """
+
+    place: NDArray[np.float64]
+    area: int
+    mask: Mask
+
+    @property
+    def size(self) -> float:
+        """Return the side of a square of its area, in pixels."""
+        return math.sqrt(self.area)
+
+
+@dataclass(eq=False)
+class _SpotTrack:
+    """A spot in several frames. spots: by the number of the frame, in order."""
+
+    spots: dict[int, _Spot] = field(default_factory=dict)
+
+    def distance(self, frame: int, spot: _Spot) -> float:
+        """Return how far a spot is from where this track would go on, in sizes of the spot.
+
+        It is infinite where the spot does not look like the last one.
+        """
+        last = max(self.spots)
+        before = self.spots[last]
+        if max(spot.area, before.area) > SIMILAR * min(spot.area, before.area):
+            return math.inf
+        expected = before.place
+        if len(self.spots) > 1:
+            previous = sorted(self.spots)[-2]
+            velocity = (before.place - self.spots[previous].place) / (last - previous)
+            expected = expected + velocity * (frame - last)
+        return float(np.linalg.norm(spot.place - expected)) / spot.size
+
+    def shows(self, known: Mask) -> bool:
+        """Return whether it is a part of what is ``known``, ``(T, h, w)``, in any frame."""
+        return any(bool((known[frame] & spot.mask).any()) for frame, spot in self.spots.items())
+
+    def crosses(self, count: int) -> bool:
+        """Return whether it goes somewhere, and is seen in enough of ``count`` frames."""
+        if len(self.spots) < max(2, LEAST_SHARE * count):
+            return False
+        places = np.stack([self.spots[frame].place for frame in sorted(self.spots)])
+        way = float(np.linalg.norm(np.diff(places, axis=0), axis=1).sum())
+        gone = float(np.linalg.norm(places[-1] - places[0]))
+        size = float(np.mean([spot.size for spot in self.spots.values()]))
+        return gone >= LEAST_WAY * size and gone >= LEAST_STEADY * way
+
+
+def small_movers(frames: Tensor, plate: Plate, known: Tensor) -> Tensor:
+    """Return where something small crosses a fixed scene, ``(T, h, w)`` of bool.
+
+    What is known in some frames is followed through the others. Where nothing is known at all,
+    everything that crosses counts.
+
+    frames: ``(T, 3, h, w)`` in [0, 1]. plate: the scene, of this size. known: the foreground that
+    was found, ``(T, h, w)`` of bool.
+    """
+    different = (difference_to(frames, plate) > NOTABLE) & plate.trusted
+    tracks: list[_SpotTrack] = []
+    for number, each in enumerate(different.cpu().numpy()):
+        _extend(tracks, number, _spots(each))
+    before = known.cpu().numpy()
+    is_empty = float(before.mean()) < EMPTY
+    found = np.zeros(before.shape, np.bool_)
+    for track in tracks:
+        if track.crosses(len(frames)) and (is_empty or track.shows(before)):
+            for number, spot in track.spots.items():
+                found[number] |= spot.mask
+    return torch.from_numpy(found).to(frames.device)
+
+
+def _spots(different: Mask) -> list[_Spot]:
+    """Return the small spots of a frame, the largest first. different: ``(h, w)``."""
+    count, labels, stats, centers = cv2.connectedComponentsWithStats(different.astype(np.uint8))
+    areas = stats[:, cv2.CC_STAT_AREA]
+    spots = [
+        _Spot(centers[label], int(areas[label]), np.asarray(labels == label))
+        for label in range(1, count)
+        if LEAST_PIXELS <= areas[label] <= LARGEST * different.size
+    ]
+    return sorted(spots, key=lambda spot: -spot.area)
+
+
+def _extend(tracks: list[_SpotTrack], frame: int, spots: Iterable[_Spot]) -> None:
+    """Add the spots of a frame to the tracks that they go on, or as tracks of their own."""
+    alive = [track for track in tracks if frame - max(track.spots) <= 1 + MOST_MISSED]
+    for spot in spots:
+        nearest = min(alive, key=lambda track: track.distance(frame, spot), default=None)
+        if nearest is not None and nearest.distance(frame, spot) <= REACH:
+            nearest.spots[frame] = spot
+            alive.remove(nearest)
+        else:
+            tracks.append(_SpotTrack({frame: spot}))
