@@ -30,9 +30,9 @@ from pipeline.arrays import (
     plain_value,
     usable_path,
 )
-from pipeline.config import checked
+from pipeline.config import parsed_settings
 from pipeline.notebook_html import result_html
-from pipeline.option_hints import python_names
+from pipeline.option_names import python_names
 from pipeline.run.chain import perform
 from pipeline.runtime.progress import Reporter, SilentReporter, reporter
 from pipeline.runtime.run_record import MANIFEST, read_json
@@ -175,45 +175,50 @@ def separate(
         if values.get("mark") is not None:
             values["mark"] = mark_path(values["mark"], temporary)
         values = {name: plain_value(value) for name, value in values.items()}
-        given = checked(values, "separate()", without=NOT_HERE)
+        parsed = parsed_settings(values, "separate()", without=NOT_HERE)
         inputs = input_files(source, temporary, fps)
-        given |= {"inputs": inputs, "task": task, "temporary": temporary}
+        parsed |= {"inputs": inputs, "task": task, "temporary": temporary}
         if out is not None:
-            return _result(*perform(Settings(**given, out=out), lambda: _reporter(progress)))
-        return _separated_in_temporary_folder(given, lambda: _reporter(progress))
+            return _result(*perform(Settings(**parsed, out=out), lambda: _reporter(progress)))
+        return _separated_in_temporary_folder(parsed, lambda: _reporter(progress))
 
 
 def _separated_in_temporary_folder(
-    given: Mapping[str, Any], new_reporter: Callable[[], Reporter]
+    parsed: Mapping[str, Any], new_reporter: Callable[[], Reporter]
 ) -> Separated:
-    """Run with a folder that is removed together with the result."""
-    asked = Settings(**given)
+    """Run with a folder that is removed together with the result.
+
+    parsed: the settings' values by name, without those at their defaults.
+    """
+    requested = Settings(**parsed)
     for option in NEEDS_OUT:
-        if getattr(asked, option):
+        if getattr(requested, option):
             raise UsageError(
                 f"separate(): {option} has no meaning without out, as a temporary folder is empty; "
                 "give out too"
             )
     folder = Path(tempfile.mkdtemp(prefix="unlayer-"))
     try:
-        implied = {} if given.get("codec") else {"lossless": True}
-        settings = Settings(**{**implied, **given, "out": folder})
-        made = _result(*perform(settings, new_reporter))
+        implied = {} if parsed.get("codec") else {"lossless": True}
+        settings = Settings(**{**implied, **parsed, "out": folder})
+        separated = _result(*perform(settings, new_reporter))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    made._cleanup.append(weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True))
-    return made
+    separated._cleanup.append(
+        weakref.finalize(separated, shutil.rmtree, folder, ignore_errors=True)
+    )
+    return separated
 
 
 def _result(folder: Path, manifest: Mapping[str, Any] | None) -> Separated:
     """Return the result of the run in ``folder``; without ``manifest`` it is read from there."""
-    whole = manifest if manifest is not None else read_json(folder / MANIFEST)
-    if whole is None:
+    contents = manifest if manifest is not None else read_json(folder / MANIFEST)
+    if contents is None:
         raise UnlayerError(
             f"{folder}: its {MANIFEST} cannot be read; do the run again with overwrite=True"
         )
-    entries: Any = whole["layers"]
+    entries: Any = contents["layers"]
     layers = {
         item["name"]: LayerResult(
             item["name"],
@@ -224,7 +229,7 @@ def _result(folder: Path, manifest: Mapping[str, Any] | None) -> Separated:
         )
         for item in entries
     }
-    return Separated(layers, whole, folder)
+    return Separated(layers, contents, folder)
 
 
 def _reporter(progress: Progress | bool | None) -> Reporter:

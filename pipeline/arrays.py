@@ -107,13 +107,13 @@ def hint_words(hints: Any, what: str, folder: Path) -> list[Any]:
     to these.
     what: the setting's name.
     """
-    given: list[tuple[Any, Any]] = [(None, hints)]
+    numbered_hints: list[tuple[Any, Any]] = [(None, hints)]
     if isinstance(hints, Mapping):
-        given = list(hints.items())
+        numbered_hints = list(hints.items())
     elif isinstance(hints, list | tuple):
-        given = [(None, hint) for hint in hints]
+        numbered_hints = [(None, hint) for hint in hints]
     words = []
-    for number, (frame, hint) in enumerate(given, 1):
+    for number, (frame, hint) in enumerate(numbered_hints, 1):
         hint = pillow_pixels(hint, what) if is_pillow(hint) else hint
         word = hint
         if isinstance(hint, np.ndarray | torch.Tensor):

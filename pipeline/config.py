@@ -64,17 +64,17 @@ def settings_of(
     manifest rather than TOML. Raises UsageError.
     """
     try:
-        whole = json.loads(text, object_pairs_hook=_unique) if manifest else tomllib.loads(text)
+        contents = json.loads(text, object_pairs_hook=_unique) if manifest else tomllib.loads(text)
     # Python refuses numbers of thousands of digits, and deep nesting.
     except (ValueError, RecursionError) as error:
         kind = "JSON" if manifest else "TOML"
         reason = " ".join(str(error).split())
         raise UsageError(f"--config {name}: is not valid {kind} ({reason})") from error
-    values = _of_manifest(whole, name) if manifest else whole
-    return checked(values, f"--config {name}", verb)
+    values = _of_manifest(contents, name) if manifest else contents
+    return parsed_settings(values, f"--config {name}", verb)
 
 
-def checked(
+def parsed_settings(
     values: Mapping[str, Any],
     where: str,
     verb: str = "run",
@@ -85,33 +85,37 @@ def checked(
     where: how messages begin. without: settings that cannot be given here. Raises UsageError.
     """
     known = {item.name: item for item in options(verb) if item.name not in without}
-    found = {}
+    settings = {}
     for key, value in values.items():
         if key not in known:
             raise UsageError(f"{where}: {key!r} {_reason_unknown(key, list(known))}")
         try:
             # Python callers and manifests may give None for what was not given.
             if value is not None:
-                found[key] = value_of(known[key], value)
+                settings[key] = value_of(known[key], value)
         except argparse.ArgumentTypeError as error:
             raise UsageError(f"{where}: {key}: {error}") from error
-    return found
+    return settings
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object as a dict; raise ValueError for a key that appears twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r} appears twice")
-    return found
+    return unique
 
 
-def _of_manifest(whole: object, name: str) -> Mapping[str, Any]:
+def _of_manifest(manifest: object, name: str) -> Mapping[str, Any]:
     """Return a manifest's task and settings, without those at their defaults."""
-    settings = whole.get("settings") if isinstance(whole, dict) else None
-    if not isinstance(whole, dict) or whole.get("schema") != 1 or not isinstance(settings, dict):
+    settings = manifest.get("settings") if isinstance(manifest, dict) else None
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("schema") != 1
+        or not isinstance(settings, dict)
+    ):
         raise UsageError(
             f"--config {name}: is not a manifest of this program; "
             "give a run's manifest.json or a TOML file"
@@ -123,10 +127,10 @@ def _of_manifest(whole: object, name: str) -> Mapping[str, Any]:
         for key, value in settings.items()
         if value is not None and (key not in usual or value != usual[key])
     }
-    if isinstance(files := whole.get("timelines"), list):
+    if isinstance(files := manifest.get("timelines"), list):
         formats = [name for name in format_names() if find_format(name).file_name in files]
         changed["timeline"] = ",".join(formats) or None
-    return {"task": whole.get("task"), **changed}
+    return {"task": manifest.get("task"), **changed}
 
 
 def _reason_unknown(key: str, known: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class HintArgument:
-    """Hold one hint as the user gave it: a file, a box or a point.
+    """One hint as the user gave it: a file, a box or a point.
 
     frame: the frame that it was drawn for, counted from 0 in the input; ``None`` where not said.
     file: the picture or clip. box: left, top, width, height in pixels. point: x, y in pixels.

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from stages.errors import UnlayerError
 from stages.media.read import open_clip
 from stages.media.thumbnails import levels
+from stages.motion.flow import within_side
 
 if TYPE_CHECKING:
     from pipeline.api import LayerResult
@@ -78,9 +79,7 @@ def _picture(layer: LayerResult) -> Markup:
     middle = (layer.last_frame - layer.first_frame) // 2
     try:
         clip = open_clip([layer.path], interlaced="keep")
-        height, width = clip.info.height, clip.info.width
-        scale = min(1.0, PICTURE_SIDE / max(height, width))
-        size = max(1, round(scale * height)), max(1, round(scale * width))
+        size = within_side((clip.info.height, clip.info.width), PICTURE_SIDE)
         (pixels,) = next(iter(clip.blocks(middle, middle, size))).pixels
     except (UnlayerError, OSError, ValueError, StopIteration):
         return Markup("")

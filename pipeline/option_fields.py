@@ -11,7 +11,7 @@ from pipeline.values import parse_text, word_of
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """Hold what the command line and the manifest must know about a setting.
+    """What the command line and the manifest must know about a setting.
 
     help: one line. metavar: what the help calls the value.
     parse: turns the word into the value.

@@ -1,4 +1,4 @@
-"""The name of this program, as its user types it."""
+"""What the user types to start this program."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ SCRIPT = "unlayer"
 """The installed program's name, for which the shell completes words."""
 
 
-def program() -> str:
+def invocation() -> str:
     """Return what the user types to start this program."""
     return SCRIPT if PACKAGE.startswith(SCRIPT) else f"python -m {PACKAGE}"

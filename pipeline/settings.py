@@ -391,8 +391,8 @@ class Settings:
 def options(verb: str) -> list[Field[Any]]:
     """Return the fields that are options of the command ``verb``, in the order of the help."""
     wanted = {verb, "run"} if verb == "batch" else {verb}
-    found = [item for item in fields(Settings) if wanted & set(item.metadata.get("verbs", ()))]
-    return [item for item in found if verb != "batch" or not item.metadata["one_clip"]]
+    of_verb = [item for item in fields(Settings) if wanted & set(item.metadata.get("verbs", ()))]
+    return [item for item in of_verb if verb != "batch" or not item.metadata["one_clip"]]
 
 
 ONE_CLIP = tuple(item.name for item in options("run") if item.metadata["one_clip"])

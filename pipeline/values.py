@@ -246,7 +246,7 @@ def parse_counts(word: str) -> tuple[int, ...]:
 def parse_device(word: str) -> str:
     """Return the name of a device if it is spelled right.
 
-    :func:`pipeline.run.execute.pick_device` checks whether this machine has it.
+    :func:`pipeline.run.device.pick_device` checks whether this machine has it.
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word, re.ASCII):
         near = did_you_mean(word, ("auto", "cpu", "cuda", "mps"))

@@ -33,7 +33,7 @@ from stages.optim.fit import FitPlan
 from stages.shots import Transition
 from stages.transition import alternate
 from stages.transition.networks import NetworkOptions, fit_layers
-from stages.transition.plan import LARGEST, PLANS, Plan
+from stages.transition.plan import LARGEST_WORK_PIXELS, PLANS, Plan
 from stages.transition.separate import open_mixture, separate_transition
 from stages.transition.separated_frame import SeparatedFrame
 from stages.transition.window import Window
@@ -68,7 +68,7 @@ class Case:
     @property
     def mixture(self) -> Mixture:
         """The window as the method sees it, with the true weights."""
-        return open_mixture(Window.of(self.window), self.transition, LARGEST)
+        return open_mixture(Window.of(self.window), self.transition, LARGEST_WORK_PIXELS)
 
 
 def case(

@@ -173,9 +173,9 @@ class Checkpoints:
         if os.path.lexists(path):
             found: T = self._load(path, kinds, lambda value: value[0])
             return found
-        made = make()
-        save(name, (made,))
-        return made
+        result = make()
+        save(name, (result,))
+        return result
 
     def newest(self, name: str, *kinds: type) -> Any:
         """Return the value that was last saved as ``name``, or ``None``."""
@@ -299,11 +299,11 @@ def _checksum(about: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> 
     It covers the texts and the names, types, shapes and bytes of the tensors, which must be on the
     CPU.
     """
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     for name, text in sorted(about.items()):
-        found.update(json.dumps([name, text]).encode())
+        checksum.update(json.dumps([name, text]).encode())
     for name, tensor in sorted(tensors.items()):
-        found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        checksum.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         if tensor.numel():
-            found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+            checksum.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return checksum.hexdigest()

@@ -100,6 +100,6 @@ def decode(value: Any, tensors: Mapping[str, torch.Tensor], kinds: Mapping[str, 
         return _LISTS[kind](decode(item, tensors, kinds) for item in inside)
     if kind == "dict":
         return {decode(key, tensors, kinds): decode(item, tensors, kinds) for key, item in inside}
-    made = kinds[kind](**{name: decode(item, tensors, kinds) for name, item in inside.items()})
-    check_types(made)
-    return made
+    instance = kinds[kind](**{name: decode(item, tensors, kinds) for name, item in inside.items()})
+    check_types(instance)
+    return instance

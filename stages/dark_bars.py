@@ -47,7 +47,7 @@ Beyond = Literal["input", "none", "all", "nearest"]
 
 @dataclass(frozen=True)
 class Border:
-    """Hold how many lines at each side of the frames are border."""
+    """How many lines at each side of the frames are border."""
 
     top: int = 0
     bottom: int = 0
@@ -89,14 +89,14 @@ class Border:
         sides = (self.left, self.right, self.top, self.bottom)
         if beyond == "nearest" or (beyond == "input" and len(layer) != len(frames)):
             return functional.pad(layer, sides, mode="replicate")
-        whole = functional.pad(layer, sides, value=1.0 if beyond == "all" else 0.0)
+        bordered = functional.pad(layer, sides, value=1.0 if beyond == "all" else 0.0)
         if beyond == "input":
             height, width = frames.shape[-2:]
-            whole[..., : self.top, :] = frames[..., : self.top, :]
-            whole[..., height - self.bottom :, :] = frames[..., height - self.bottom :, :]
-            whole[..., : self.left] = frames[..., : self.left]
-            whole[..., width - self.right :] = frames[..., width - self.right :]
-        return whole
+            bordered[..., : self.top, :] = frames[..., : self.top, :]
+            bordered[..., height - self.bottom :, :] = frames[..., height - self.bottom :, :]
+            bordered[..., : self.left] = frames[..., : self.left]
+            bordered[..., width - self.right :] = frames[..., width - self.right :]
+        return bordered
 
     def cropped_context(self, context: SeparationContext) -> SeparationContext:
         """Return the context for the picture without the border."""

@@ -24,7 +24,7 @@ VERDICTS = (THERE, PERHAPS, NOT_THERE)
 
 @dataclass(frozen=True)
 class ClipSample:
-    """Hold some frames of a clip, at a small size.
+    """Some frames of a clip, at a small size.
 
     size: height and width of the clip's own frames, in pixels, without bars that are left out.
     origin: the clip's row and column at which the picture begins.
@@ -106,7 +106,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """Hold the diagnoses of a clip.
+    """The diagnoses of a clip.
 
     by: what made them, so that other versions can be told apart. of_tasks: by the task's name.
     of_files: facts that no task takes apart.

@@ -1,4 +1,4 @@
-"""Hold what the user drew in one frame: certain pixels, a box around a thing, or a rough mask."""
+"""What the user drew in one frame: certain pixels, a box around a thing, or a rough mask."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_SMALL_BOX = 3.0
 
 @dataclass(frozen=True)
 class HintRegion:
-    """Hold one region that the user drew in one frame.
+    """One region that the user drew in one frame.
 
     pixels: ``(H, W)`` of bool, true where it is drawn; never empty.
     foreground: whether it shows the foreground; otherwise it shows the background.

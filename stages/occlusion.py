@@ -14,7 +14,7 @@ LEAST_MAJORITY = 0.65
 
 @dataclass(frozen=True)
 class Occlusion:
-    """Hold what speaks for the order of two things.
+    """What speaks for the order of two things.
 
     one, other: their numbers, the lower one first.
     one_votes, other_votes: in how many pixels that one was seen to hide the other.
@@ -67,11 +67,11 @@ class Occlusion:
 
 def summed(evidence: Sequence[Occlusion]) -> list[Occlusion]:
     """Return the evidence of all windows: one entry for each pair of things."""
-    found: dict[tuple[int, int], Occlusion] = {}
+    sums: dict[tuple[int, int], Occlusion] = {}
     for each in evidence:
         pair = each.one, each.other
-        found[pair] = found[pair].plus(each) if pair in found else each
-    return [found[pair] for pair in sorted(found)]
+        sums[pair] = sums[pair].plus(each) if pair in sums else each
+    return [sums[pair] for pair in sorted(sums)]
 
 
 def front_to_back(numbers: Sequence[int], evidence: Sequence[Occlusion]) -> list[int]:
@@ -80,12 +80,12 @@ def front_to_back(numbers: Sequence[int], evidence: Sequence[Occlusion]) -> list
     What was seen counts before what is guessed from which one stands lower. Things that were never
     in the picture together keep the order of their numbers.
     """
-    left, found = sorted(numbers), []
+    left, ordered = sorted(numbers), []
     while left:
         nearest = min(left, key=lambda number: _hidden(number, left, evidence))
-        found.append(nearest)
+        ordered.append(nearest)
         left.remove(nearest)
-    return found
+    return ordered
 
 
 def _hidden(

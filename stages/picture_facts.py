@@ -25,13 +25,13 @@ def borders(sample: ClipSample) -> Diagnosis:
     frames = sample.frames
     if float(frames.amax()) <= DARK + STEP:
         return Diagnosis("borders", NOT_THERE, "every frame is dark")
-    found = dark_border(frames)
+    border = dark_border(frames)
     down, across = (full / here for full, here in zip(sample.size, frames.shape[-2:], strict=True))
     widths = {
-        "top": round(found.top * down),
-        "bottom": round(found.bottom * down),
-        "left": round(found.left * across),
-        "right": round(found.right * across),
+        "top": round(border.top * down),
+        "bottom": round(border.bottom * down),
+        "left": round(border.left * across),
+        "right": round(border.right * across),
     }
     seen = {side: width for side, width in widths.items() if width}
     if not seen:

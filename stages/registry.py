@@ -31,10 +31,10 @@ def entries_in(
     """
     entries: dict[str, EntryT] = {}
     for module in sorted(pkgutil.iter_modules(path), key=lambda module: module.name):
-        found = getattr(importlib.import_module(f"{package}.{module.name}"), attribute, None)
-        if found is not None:
+        entry = getattr(importlib.import_module(f"{package}.{module.name}"), attribute, None)
+        if entry is not None:
             where = f"{package}.{module.name}.{attribute}"
-            assert isinstance(found, kind), f"{where} is no {kind.__name__}"
-            assert found.name not in entries, f"{where}: there are two entries named {found.name}"
-            entries[found.name] = found
+            assert isinstance(entry, kind), f"{where} is no {kind.__name__}"
+            assert entry.name not in entries, f"{where}: there are two entries named {entry.name}"
+            entries[entry.name] = entry
     return entries

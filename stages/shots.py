@@ -97,7 +97,7 @@ class Transition:
         """Whether shots go on through its frames: it has some, and a shot on at least one side."""
         return (
             len(self) > 0
-            and TRANSITION_KINDS[self.kind].extends_scenes
+            and TRANSITION_KINDS[self.kind].extends_shots
             and (self.outgoing, self.incoming) != (None, None)
         )
 

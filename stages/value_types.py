@@ -19,8 +19,8 @@ def check_types(instance: Any) -> None:
     kind: Any = type(instance)
     for name, wanted in _annotations(kind).items():
         if not fits(getattr(instance, name), wanted):
-            found = type(getattr(instance, name)).__name__
-            raise TypeError(f"{kind.__name__}.{name} is {wanted}, not {found}")
+            actual = type(getattr(instance, name)).__name__
+            raise TypeError(f"{kind.__name__}.{name} is {wanted}, not {actual}")
 
 
 @lru_cache(maxsize=64)

@@ -20,7 +20,7 @@ from stages.mixing.mixture import Mixture
 from stages.mixing.psnr import mean_psnr
 from stages.mixing.psnr import psnr as one_psnr
 from stages.shots import Transition
-from stages.transition.plan import LARGEST
+from stages.transition.plan import LARGEST_WORK_PIXELS
 from stages.transition.separate import TransitionResult, open_mixture, separate_transition
 from stages.transition.separated_frame import PutFrame, SeparatedFrame
 from stages.transition.window import Window
@@ -218,4 +218,4 @@ def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
 
 def opened(frames: Frames, transition: Transition) -> Mixture:
     """Open the mixture of a transition whose frames are in memory."""
-    return open_mixture(Window.of(frames), transition, LARGEST)
+    return open_mixture(Window.of(frames), transition, LARGEST_WORK_PIXELS)

@@ -24,16 +24,16 @@ from pipeline.runtime.memory import peak_memory
 from stages.context import FitSettings
 from stages.media.clip import Frames
 from stages.shots import Transition
-from stages.transition.plan import LARGEST, Plan, bytes_of
+from stages.transition.plan import LARGEST_WORK_PIXELS, Plan, bytes_of
 from stages.transition.separate import separate_transition
 from stages.transition.window import Window
 
 CLEAN = 24
 ROWS = (
-    (270, 480, 8, LARGEST),
-    (270, 480, 24, LARGEST),
-    (270, 480, 72, LARGEST),
-    (540, 960, 24, LARGEST),
+    (270, 480, 8, LARGEST_WORK_PIXELS),
+    (270, 480, 24, LARGEST_WORK_PIXELS),
+    (270, 480, 72, LARGEST_WORK_PIXELS),
+    (540, 960, 24, LARGEST_WORK_PIXELS),
     (1080, 1920, 8, 270 * 480),
     (2160, 3840, 8, 270 * 480),
 )

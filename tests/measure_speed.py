@@ -35,7 +35,7 @@ from stages.mixing.mixture import Mixture, mix
 from stages.motion.carry import CarriedLayers, carry
 from stages.motion.flow import flows
 from stages.optim.fit import FitPlan
-from stages.transition.alternate import no_motion
+from stages.transition.fitted_transition import no_motion
 from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import PLANS
 from stages.transition.sweep import relink_and_sweep

@@ -20,6 +20,19 @@ WEIGHTS = {
     "bt709": (0.2126, 0.0722, "bt709"),
     "bt2020": (0.2627, 0.0593, "bt2020nc"),
 }
+# Black, white, the primaries, and colours in between; RGB, 0 to 255.
+COLORS = np.array(
+    [
+        [0, 0, 0],
+        [255, 255, 255],
+        [255, 0, 0],
+        [0, 255, 0],
+        [0, 0, 255],
+        [200, 60, 30],
+        [128, 128, 128],
+        [25, 180, 150],
+    ]
+)
 
 
 def run(stream: Any, data: bytes | None = None) -> bytes:

@@ -191,7 +191,7 @@ def test_the_conftests_of_folders_only_pass_fixtures_on() -> None:
 
 
 def test_no_message_of_the_stages_names_an_option() -> None:
-    """They name settings, and the shell adds the options (pipeline/option_hints.py)."""
+    """They name settings, and the shell adds the options (pipeline/option_names.py)."""
     named = []
     for path in [*(ROOT / "stages").rglob("*.py"), *(ROOT / "models").rglob("*.py")]:
         nodes = list(ast.walk(tree_of(path)))

@@ -27,7 +27,7 @@ from pipeline.batch.display import BatchDisplay, display_for
 from pipeline.batch.skipped import Skipped
 from pipeline.option_fields import flag, words_of
 from pipeline.run.chain_plan import check_task_options
-from pipeline.run.opening import pick_device
+from pipeline.run.device import pick_device
 from pipeline.run.restart import RESTART_WARNINGS
 from pipeline.runtime.child_process import PROGRAM, Child
 from pipeline.runtime.memory import DEFAULT_PLAN_BYTES
@@ -80,12 +80,12 @@ def batch(settings: Settings) -> int:
         display = display_for(json_lines=settings.json, quiet=settings.hides_progress)
         for text in skipped_sentences(folder, unreadable, skipped):
             display.warn(text)
-        work = Batch(settings, claimed.path, clips, display, skipped)
+        batch_run = Batch(settings, claimed.path, clips, display, skipped)
         try:
             if settings.ray:
-                _run_on_ray(work)
+                _run_on_ray(batch_run)
             else:
-                work.run()
+                batch_run.run()
         except KeyboardInterrupt as stop:
             what_to_type = "the same command"
             if settings.overwrite:
@@ -93,22 +93,22 @@ def batch(settings: Settings) -> int:
             stop.args = (f"stopped; {what_to_type} goes on with what is left",)
             raise
         finally:
-            work.stop()
+            batch_run.stop()
             display.close(clips)
-            work.save_record()
-            write_index_page(out, work, settings)
+            batch_run.save_record()
+            write_index_page(out, batch_run, settings)
     return 1 if any(clip.status == "failed" for clip in clips) else 0
 
 
-def _run_on_ray(work: Batch) -> None:
+def _run_on_ray(batch_run: Batch) -> None:
     """Run a batch's clips on its Ray cluster."""
     # Ray is an optional extra: imported only where it is needed.
     from pipeline.batch.ray_cluster import RayCluster
 
-    settings = work.settings
+    settings = batch_run.settings
     assert settings.ray is not None
     with RayCluster(settings.ray, settings, settings.ray_cpus, settings.ray_gpus) as cluster:
-        cluster.run(work.clips, work.display, work.finish_clip)
+        cluster.run(batch_run.clips, batch_run.display, batch_run.finish_clip)
 
 
 def no_clip_error(
@@ -129,12 +129,12 @@ def skipped_sentences(folder: Path, unreadable: Sequence[OSError], skipped: Skip
     return [*map(unreadable_warning, unreadable), *([sentence] if sentence else [])]
 
 
-def write_index_page(out: Path, work: Batch, settings: Settings) -> None:
+def write_index_page(out: Path, batch_run: Batch, settings: Settings) -> None:
     """Write the page that lists all runs. The runs are done, so an error is only a warning."""
     from pipeline.report.index import INDEX, write_index
 
     try:
-        write_index(out, work.record())
+        write_index(out, batch_run.record())
         if settings.store:
             store_at(settings.store).send(out / INDEX, INDEX)
     except Exception as error:
@@ -367,8 +367,8 @@ class Batch:
 
 def manifest_warnings(out: Path) -> list[str]:
     """Return the warnings of the finished run in the folder ``out``."""
-    found = (read_json(out / MANIFEST) or {}).get("warnings")
-    return [str(text) for text in found] if isinstance(found, list) else []
+    texts = (read_json(out / MANIFEST) or {}).get("warnings")
+    return [str(text) for text in texts] if isinstance(texts, list) else []
 
 
 def gpu_environment(settings: Settings, slot: int) -> dict[str, str]:
@@ -381,8 +381,8 @@ def gpu_environment(settings: Settings, slot: int) -> dict[str, str]:
         count = torch.cuda.device_count()
     if not count:
         return {}
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = given.split(",") if given else [str(number) for number in range(count)]
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = allowed.split(",") if allowed else [str(number) for number in range(count)]
     return {"CUDA_VISIBLE_DEVICES": visible[slot % count]}
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from pipeline.batch.skipped import Skipped
-from pipeline.run.opening import folder_word, short_name
+from pipeline.run.folder_names import folder_word, short_name
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_record import MANIFEST, RECORD, WORK, identity_of, names_of, read_json
 from pipeline.settings import Settings
@@ -103,14 +103,14 @@ def find_clips(
     skipped: collects what is left out.
     """
     skipped = skipped or Skipped()
-    found = sorted(
+    entries = sorted(
         files_below(folder, out.resolve(), on_unreadable, flat=settings.flat, skipped=skipped)
     )
-    paths = [path for path in found if _is_clip(path, settings.pattern)]
+    paths = [path for path in entries if _is_clip(path, settings.pattern)]
     # With a pattern, the user has said what is left out.
     if settings.pattern == "*":
-        paths = paths or _photographs(found)
-        for path in sorted(set(found) - set(paths)):
+        paths = paths or _photographs(entries)
+        for path in sorted(set(entries) - set(paths)):
             skipped.add_file(path)
     stems = Counter(path.with_suffix("") for path in paths)
     clips: list[BatchClip] = []

@@ -18,10 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.run import manifest
+from pipeline.run.device import pick_device
 from pipeline.run.execute import checkpoints, perform
 from pipeline.run.execute import prepare as prepare_folder
+from pipeline.run.folder_names import default_folder
 from pipeline.run.input_guard import INPUT_STATES, InputGuard, states_of
-from pipeline.run.opening import default_folder, open_checked, pick_device
+from pipeline.run.opening import open_checked
 from pipeline.run.restart import DAMAGED, RESTARTED, with_restart
 from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.remote_store import Store, store_at
@@ -73,7 +75,7 @@ def prepare(settings: Settings) -> tuple[int, Warnings]:
 
 
 @one_thread_an_operation(cores)
-def do(settings: Settings, number: int) -> Warnings:
+def do_part(settings: Settings, number: int) -> Warnings:
     """Do part ``number``, from 0, of a prepared run, unless it is done already."""
     task = find_task(settings.task)
     assert task.parts is not None, "a task without parts has none to do"
@@ -109,14 +111,14 @@ def finish(settings: Settings) -> tuple[bool, Warnings]:
             return False, []
         # Never begin again here: that would throw away the parts. A machine with another version
         # raises an error instead.
-        _, made = perform(
+        _, contents = perform(
             replace(settings, resume=True, anew=False, overwrite=False), SilentReporter()
         )
-        if made is None:
+        if contents is None:
             return False, []
         if store:
             store.publish(out)
-        warnings = made["warnings"]
+        warnings = contents["warnings"]
         assert isinstance(warnings, list)
         return True, warnings
 

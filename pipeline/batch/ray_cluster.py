@@ -21,7 +21,7 @@ from typing import Any
 from pipeline.batch import distributed_run
 from pipeline.batch.clips import BatchClip, make_parent_folders, runs_folder, store_of
 from pipeline.batch.display import BatchDisplay
-from pipeline.option_hints import with_options
+from pipeline.option_names import with_options
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError
 
@@ -189,7 +189,7 @@ class RayCluster:
         if stage == "prepare":
             progress.parts = progress.left = result
             for number in range(result):
-                self._submit(progress, "part", distributed_run.do, progress.settings, number)
+                self._submit(progress, "part", distributed_run.do_part, progress.settings, number)
             clip.stage = "separate"
         else:
             progress.left -= 1

@@ -31,7 +31,7 @@ from pipeline.bench.rows import (
     read_rows,
     sorted_rows,
 )
-from pipeline.run.opening import pick_device
+from pipeline.run.device import pick_device
 from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import print_event
 from pipeline.settings import Settings

@@ -192,8 +192,8 @@ class KnownClip:
         info = ClipInfo(path, width_of(self.height), self.height, self.frames, RATE, 1 / RATE)
         with LayerWriter(path, info, LayerFormat(lossless=True)) as writer:
             for begin in range(0, self.frames, workers()):
-                some = range(begin, min(self.frames, begin + workers()))
-                for index, pixels in zip(some, side_by_side(self._pixels, some), strict=True):
+                part = range(begin, min(self.frames, begin + workers()))
+                for index, pixels in zip(part, side_by_side(self._pixels, part), strict=True):
                     writer.write(Frames(pixels, (index / RATE,), index))
         return writer.path
 

@@ -102,21 +102,21 @@ def judge(clip: KnownClip, out: Path) -> tuple[float, float]:
     assert isinstance(layers, list)
     by_name = {name: layer for layer in layers for name in (layer["role"], layer["name"])}
     first, last = clip.judged
-    found: list[list[tuple[float, float]]] = []
+    frame_figures: list[list[tuple[float, float]]] = []
     with ExitStack() as files:
         readers = {
             role: files.enter_context(closing(_LayerReader(out, by_name.get(role))))
             for role in clip.truth(first)
         }
         for begin in range(first, last + 1, workers()):
-            some = range(begin, min(last + 1, begin + workers()))
+            part = range(begin, min(last + 1, begin + workers()))
             jobs = [
                 (index, {role: reader.at(index) for role, reader in readers.items()})
-                for index in some
+                for index in part
             ]
-            found += side_by_side(lambda job: _judged_frame(clip, *job), jobs)
+            frame_figures += side_by_side(lambda job: _judged_frame(clip, *job), jobs)
     # Layer by layer, not frame by frame: the last digits of a mean depend on the order.
-    figures = np.array(found).transpose(1, 0, 2).reshape(-1, 2)
+    figures = np.array(frame_figures).transpose(1, 0, 2).reshape(-1, 2)
     held, reached = figures.T
     return float(held.mean()), float(reached.mean())
 

@@ -84,17 +84,17 @@ def growth(
     Returns ``(p, q, f)``, where rows differ from the fit by the factor f in the mean. Returns
     ``None`` where there are too few rows, or all have one size or one length.
     """
-    done = [row for row in rows if row.state == "measured" and figure(row) > 0]
-    heights = {row.height for row in done}
-    lengths = {row.frames for row in done}
-    if len(done) < LEAST_ROWS or len(heights) < 2 or len(lengths) < 2:
+    measured = [row for row in rows if row.state == "measured" and figure(row) > 0]
+    heights = {row.height for row in measured}
+    lengths = {row.frames for row in measured}
+    if len(measured) < LEAST_ROWS or len(heights) < 2 or len(lengths) < 2:
         return None
-    known = np.array(
-        [[1.0, math.log(row.width * row.height), math.log(row.frames)] for row in done]
+    terms = np.array(
+        [[1.0, math.log(row.width * row.height), math.log(row.frames)] for row in measured]
     )
-    measured = np.log([figure(row) for row in done])
-    fitted = np.linalg.lstsq(known, measured, rcond=None)[0]
-    factor = float(np.exp(np.abs(known @ fitted - measured).mean()))
+    logarithms = np.log([figure(row) for row in measured])
+    fitted = np.linalg.lstsq(terms, logarithms, rcond=None)[0]
+    factor = float(np.exp(np.abs(terms @ fitted - logarithms).mean()))
     return float(fitted[1]), float(fitted[2]), factor
 
 

@@ -77,11 +77,11 @@ def check_devices() -> list[CheckResult]:
     for index in range(count):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_properties(index).name
-        found = f"{name}, {format_bytes(free)} of {format_bytes(total)} free"
-        results.append(CheckResult("devices", f"cuda:{index}", "ok", found))
+        text = f"{name}, {format_bytes(free)} of {format_bytes(total)} free"
+        results.append(CheckResult("devices", f"cuda:{index}", "ok", text))
     if not count:
-        found = "no CUDA GPU that this PyTorch can use; runs use the CPU"
-        results.append(CheckResult("devices", "cuda", "absent", found))
+        text = "no CUDA GPU that this PyTorch can use; runs use the CPU"
+        results.append(CheckResult("devices", "cuda", "absent", text))
     if torch.backends.mps.is_available():
         results.append(CheckResult("devices", "mps", "ok", "a Metal GPU, for --device mps"))
     else:
@@ -98,8 +98,8 @@ def check_speed() -> list[CheckResult]:
         used = str(speed.dtype).removeprefix("torch.")
         half = f"bfloat16 {speed.bfloat16:.0f} GFLOP/s" if speed.bfloat16 else "no bfloat16"
         one = " on one thread" if device.type == "cpu" else ""
-        found = f"float32 {speed.float32:.0f}, {half}{one}; networks use {used}"
-        results.append(CheckResult("speed", str(device), "ok", found))
+        text = f"float32 {speed.float32:.0f}, {half}{one}; networks use {used}"
+        results.append(CheckResult("speed", str(device), "ok", text))
     return results
 
 
@@ -112,10 +112,10 @@ def _check_memory() -> CheckResult:
     free = free_memory()
     if free is None:
         return CheckResult("room", "memory", "absent", "free memory is not known here")
-    found = f"{format_bytes(free)} free"
+    text = f"{format_bytes(free)} free"
     if free < LEAST_MEMORY:
-        return CheckResult("room", "memory", "bad", found, "close other programs")
-    return CheckResult("room", "memory", "ok", found)
+        return CheckResult("room", "memory", "bad", text, "close other programs")
+    return CheckResult("room", "memory", "ok", text)
 
 
 def _check_disk() -> CheckResult:
@@ -124,12 +124,12 @@ def _check_disk() -> CheckResult:
         with tempfile.TemporaryFile(dir="."):
             pass
     except OSError as error:
-        found = f"cannot be written ({error.strerror})"
-        return CheckResult("room", "disk here", "bad", found, "go to another folder, or give --out")
-    found = f"{format_bytes(free)} free"
+        text = f"cannot be written ({error.strerror})"
+        return CheckResult("room", "disk here", "bad", text, "go to another folder, or give --out")
+    text = f"{format_bytes(free)} free"
     if free < LEAST_DISK:
-        return CheckResult("room", "disk here", "bad", found, "free some, or give --out")
-    return CheckResult("room", "disk here", "ok", found)
+        return CheckResult("room", "disk here", "bad", text, "free some, or give --out")
+    return CheckResult("room", "disk here", "ok", text)
 
 
 def check_formats() -> list[CheckResult]:
@@ -160,8 +160,8 @@ def check_extras() -> list[CheckResult]:
     if binary:
         results.append(CheckResult("extras", "ffmpeg", "ok", binary))
     else:
-        found = "no program of that name; only tests and samples/make.py use one"
-        results.append(CheckResult("extras", "ffmpeg", "absent", found))
+        text = "no program of that name; only tests and samples/make.py use one"
+        results.append(CheckResult("extras", "ffmpeg", "absent", text))
     return results
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipeline.cli.verbs import EXAMPLE, HELP_ALL, VERBS, formatted_help
 from pipeline.option_fields import flag
-from pipeline.program import program
+from pipeline.program import invocation
 from pipeline.settings import options
 
 
@@ -27,7 +27,7 @@ def show_help(verb: str, console: Console | None = None, *, everything: bool = F
     needs_task = VERBS[verb].inputs is not None and any(item.name == "task" for item in items)
     console.print(
         Text(
-            f"{program()} {verb}{_inputs(verb)}{' --task TASK' if needs_task else ''} [options]",
+            f"{invocation()} {verb}{_inputs(verb)}{' --task TASK' if needs_task else ''} [options]",
             "bold",
         ),
         Text(VERBS[verb].help),

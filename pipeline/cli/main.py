@@ -23,8 +23,8 @@ from pipeline.cli.parser import command, refuse_address, settings_from
 from pipeline.cli.verbs import EXAMPLE, VERBS
 from pipeline.near_words import did_you_mean
 from pipeline.option_fields import flag
-from pipeline.option_hints import OUT_OF_MEMORY, with_options
-from pipeline.program import SCRIPT, program
+from pipeline.option_names import OUT_OF_MEMORY, with_options
+from pipeline.program import SCRIPT, invocation
 from pipeline.runtime.signals import Stopping, status_of, stopping
 from pipeline.settings import AUTO_TASK, Settings, options
 from stages.errors import UnlayerError, UsageError
@@ -48,7 +48,7 @@ _SUFFIX = re.compile(r"[^.]\.\w{1,5}$", re.ASCII)
 
 @dataclass
 class _ErrorStyle:
-    """Hold how errors are shown, once the settings are known.
+    """How errors are shown, once the settings are known.
 
     debug: whether with a traceback. json: whether also as JSON lines.
     """
@@ -84,8 +84,8 @@ def dispatch(words: Sequence[str]) -> int:
     verb, settings = _with_defaults_of_inputs(words[0], settings)
     if verb in ("run", "batch") or (verb == "probe" and settings.task):
         _check_task(verb, settings)
-    where = DRY_RUN[verb] if settings.dry_run else VERBS[verb].where
-    module, name = where.split(":")
+    function = DRY_RUN[verb] if settings.dry_run else VERBS[verb].function
+    module, name = function.split(":")
     status = getattr(import_module(f"{PACKAGE}.{module}"), name)(settings)
     assert isinstance(status, int)
     return status
@@ -132,7 +132,7 @@ def _without_verb(words: Sequence[str]) -> int:
     """Do what options without a verb ask for. Without any words, show the help; the status is 2."""
     asks_for_help = not words or words[0] == "help"
     # Completion belongs to the installed program, however this process was started.
-    name = SCRIPT if words and "completion" in words[0] else program()
+    name = SCRIPT if words and "completion" in words[0] else invocation()
     command().main(
         ["--help"] if asks_for_help else list(words), prog_name=name, standalone_mode=False
     )
@@ -179,8 +179,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     argv: its words, without the program's name; those of ``sys.argv`` if ``None``.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
-    words = with_verb(given)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    words = with_verb(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files need not be valid text; they are shown escaped instead of ending the run.
         sys.stdout.reconfigure(errors="backslashreplace")

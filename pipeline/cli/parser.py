@@ -20,9 +20,9 @@ from typer.core import TyperCommand
 
 from pipeline.cli.help import show_help
 from pipeline.cli.verbs import EXAMPLE, HELP_ALL, VERBS, Verb, formatted_help
-from pipeline.cli.words import in_order
+from pipeline.cli.word_order import in_order
 from pipeline.option_fields import flag
-from pipeline.program import program
+from pipeline.program import invocation
 from pipeline.settings import Settings, options
 from pipeline.values import OneOf, parse_device
 from stages.errors import UsageError
@@ -36,17 +36,17 @@ def settings_from(verb: str, words: Sequence[str]) -> Settings:
 
     Raises UsageError. ``--help`` prints the help and exits with 0.
     """
-    given, switched_off = read_words(verb, words)
-    if (path := given.get("config")) is not None:
+    values, switched_off = read_words(verb, words)
+    if (path := values.get("config")) is not None:
         from pipeline.config import read_config
 
-        given = {**read_config(path, verb), **given}
+        values = {**read_config(path, verb), **values}
     for name in switched_off:
-        given.pop(name, None)
+        values.pop(name, None)
     inputs = VERBS[verb].inputs
-    if inputs is not None and not given.get("inputs"):
+    if inputs is not None and not values.get("inputs"):
         raise UsageError(f"{verb} needs {inputs[0]}: {inputs[1]}")
-    return Settings(**given)
+    return Settings(**values)
 
 
 def read_words(verb: str, words: Sequence[str]) -> tuple[dict[str, Any], frozenset[str]]:
@@ -66,7 +66,7 @@ def read_words(verb: str, words: Sequence[str]) -> tuple[dict[str, Any], frozens
     try:
         # After "--" everything is the name of a file, whatever it begins with.
         answer = command().main(
-            [verb, *ordered, *words[cut + 1 :]], prog_name=program(), standalone_mode=False
+            [verb, *ordered, *words[cut + 1 :]], prog_name=invocation(), standalone_mode=False
         )
     except typer.TyperException as error:
         raise UsageError(" ".join(error.format_message().split())) from error
@@ -120,14 +120,14 @@ def _typer_function(name: str, verb: Verb) -> Callable[..., dict[str, Any]]:
 
     def given_settings(**words: Any) -> dict[str, Any]:
         # An option that was not given is None, False or an empty list. A given word may be empty.
-        given = {
+        settings = {
             item.name: _value(item, words[item.name])
             for item in options(name)
             if words[item.name] or words[item.name] == ""
         }
         if verb.inputs is not None:
-            given["inputs"] = tuple(_input(word, *verb.inputs) for word in words["inputs"] or ())
-        return given
+            settings["inputs"] = tuple(_input(word, *verb.inputs) for word in words["inputs"] or ())
+        return settings
 
     parameters = [] if verb.inputs is None else [_inputs_parameter(*verb.inputs)]
     parameters += [_parameter(item, name) for item in options(name)]

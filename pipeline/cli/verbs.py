@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import Field, dataclass
 from typing import Any
 
-from pipeline.program import SCRIPT, program
+from pipeline.program import SCRIPT, invocation
 
 HELP_ALL = "--help-all"
-_SAMPLE = "film.mp4" if program() == SCRIPT else "samples/fade.mp4"
-EXAMPLE = f"{program()} run {_SAMPLE} --task transition"
+_SAMPLE = "film.mp4" if invocation() == SCRIPT else "samples/fade.mp4"
+EXAMPLE = f"{invocation()} run {_SAMPLE} --task transition"
 
 
 @dataclass(frozen=True)
 class Verb:
     """A command.
 
-    help: one line. where: its function, as ``module:name`` in :mod:`pipeline`; it takes Settings
+    help: one line. function: what does it, as ``module:name`` in :mod:`pipeline`; it takes Settings
     and returns an exit status. inputs: the name and meaning of its inputs, or ``None`` where it
     takes none.
     """
 
     help: str
-    where: str
+    function: str
     inputs: tuple[str, str] | None = (
         "INPUT",
         "a clip, a picture, or a folder of numbered pictures",

@@ -21,15 +21,15 @@ _LIBRARY = re.compile(
 
 def versions() -> dict[str, str]:
     """Return every version by its name; ``missing`` for a package that is not installed."""
-    found = {"unlayer": __version__, "python": platform.python_version()}
+    by_name = {"unlayer": __version__, "python": platform.python_version()}
     for name, distribution in PACKAGES.items():
         try:
-            found[name] = version(distribution)
+            by_name[name] = version(distribution)
         except PackageNotFoundError:
-            found[name] = "missing"
+            by_name[name] = "missing"
     bundled = ", ".join(f"{name} {number}" for name, number in sorted(libraries().items()))
-    found["ffmpeg"] = bundled or "of this system"
-    return found
+    by_name["ffmpeg"] = bundled or "of this system"
+    return by_name
 
 
 def libraries() -> dict[str, str]:

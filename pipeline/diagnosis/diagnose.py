@@ -64,14 +64,16 @@ def diagnosed(
     seek = clip.frame_index.rising and not settings.salvage
     with stages.stage("look") as step:
         sample = read_sample(clip, search, step, seek=seek or clip.info.is_picture)
-        found, picture = {}, sample.without_bars()
+        diagnoses, picture = {}, sample.without_bars()
         for number, task in enumerate(tasks):
             step(number / len(tasks), task.name)
             assert task.diagnose is not None
             with naming_package(task.name):
-                found[task.name] = task.diagnose(sample if _sees_bars(task, sample) else picture)
+                diagnoses[task.name] = task.diagnose(
+                    sample if _sees_bars(task, sample) else picture
+                )
         facts = (borders(sample), interlacing(clip.info.scan), stills(sample))
-    return Diagnosed(by, found, facts)
+    return Diagnosed(by, diagnoses, facts)
 
 
 def _sees_bars(task: Task, sample: ClipSample) -> bool:
@@ -87,11 +89,11 @@ def diagnosing_tasks() -> list[Task]:
 
     Tasks of packages that cannot be loaded are left out; ``doctor`` says why.
     """
-    found = []
+    tasks = []
     for name in names():
         with suppress(UnlayerError):
-            found.append(find_task(name))
-    able = [task for task in found if task.diagnose is not None]
+            tasks.append(find_task(name))
+    able = [task for task in tasks if task.diagnose is not None]
 
     def order(task: Task) -> tuple[float, str]:
         place = math.inf if task.auto_order is None else task.auto_order
@@ -145,8 +147,8 @@ def _version(point: Any) -> str:
 
 def reasons(diagnoses: Diagnosed, tasks: Sequence[str]) -> list[str]:
     """Return one line for each of ``tasks`` that says why it is done."""
-    found = [diagnoses.of_tasks[name] for name in tasks]
+    chosen = [diagnoses.of_tasks[name] for name in tasks]
     return [
         f"found {each.name} ({each.account}): --task {name}"
-        for name, each in zip(tasks, found, strict=True)
+        for name, each in zip(tasks, chosen, strict=True)
     ]

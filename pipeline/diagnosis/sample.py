@@ -102,10 +102,10 @@ def _stretches(shots: Sequence[Mapping[str, int]], first: int, last: int) -> lis
 
 def _spans(numbers: Sequence[int]) -> list[range]:
     """Return the stretches of consecutive numbers in a rising list."""
-    found: list[range] = []
+    spans: list[range] = []
     for number in numbers:
-        if found and found[-1].stop == number:
-            found[-1] = range(found[-1].start, number + 1)
+        if spans and spans[-1].stop == number:
+            spans[-1] = range(spans[-1].start, number + 1)
         else:
-            found.append(range(number, number + 1))
-    return found
+            spans.append(range(number, number + 1))
+    return spans

@@ -24,7 +24,7 @@ from pipeline.batch.skipped import Skipped
 from pipeline.diagnosis.choose import NOTHING_FOUND
 from pipeline.estimate.dry_chain import estimate_chain
 from pipeline.estimate.dry_run import estimate_run, planned_run
-from pipeline.option_hints import with_options
+from pipeline.option_names import with_options
 from pipeline.run.chain_plan import is_chain
 from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import SilentReporter, Stages

@@ -16,7 +16,8 @@ from pipeline.run.chain_plan import (
     step_settings,
     unused_options,
 )
-from pipeline.run.opening import default_folder, open_checked, refuse_input_as_folder
+from pipeline.run.folder_names import default_folder, refuse_input_as_folder
+from pipeline.run.opening import open_checked
 from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import Stages
 from pipeline.settings import Settings
@@ -35,7 +36,7 @@ def dry_run(settings: Settings) -> int:
     """
     if not is_chain(settings):
         return one_task.dry_run(settings)
-    return one_task.answer(settings, estimate_chain, print_chain)
+    return one_task.print_estimated(settings, estimate_chain, print_chain)
 
 
 def estimate_chain(settings: Settings, stages: Stages) -> dict[str, Any]:

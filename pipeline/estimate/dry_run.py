@@ -17,14 +17,11 @@ from rich.table import Table
 
 from pipeline.estimate.estimate import estimate_frames
 from pipeline.run import manifest
+from pipeline.run.device import pick_device
 from pipeline.run.execute import request_of, version_fingerprint
+from pipeline.run.folder_names import default_folder, refuse_input_as_folder
 from pipeline.run.inputs import device_warning, input_warnings
-from pipeline.run.opening import (
-    default_folder,
-    open_checked,
-    pick_device,
-    refuse_input_as_folder,
-)
+from pipeline.run.opening import open_checked
 from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.earlier_run import EarlierRun, with_earlier_hints
 from pipeline.runtime.folder_decision import Action
@@ -64,10 +61,12 @@ def dry_run(settings: Settings) -> int:
 
     Raises UnlayerError where the run would, as far as that shows at once.
     """
-    return answer(settings, estimate_run, print_estimate)
+    return print_estimated(settings, estimate_run, print_estimate)
 
 
-def answer(settings: Settings, estimate: EstimateFacts, show: Callable[[Facts], None]) -> int:
+def print_estimated(
+    settings: Settings, estimate: EstimateFacts, show: Callable[[Facts], None]
+) -> int:
     """Print an estimate, as JSON or by ``show``, with progress meanwhile; return 0."""
     stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.hides_progress))
     try:

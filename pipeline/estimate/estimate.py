@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.estimate.sample_run import SampleRun, run_sample
 from pipeline.framewise.recipe import Recipe, bounded_lengths
-from pipeline.framewise.things import most_things, thing_name
+from pipeline.framewise.things import requested_things, thing_name
 from pipeline.framewise.windows import window_lengths
 from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.memory import BASE_BYTES, planned_bytes
@@ -159,8 +159,8 @@ def named_layers(
     if recipe is None or (info.is_picture and len(job.clip.paths) > 1):
         written = sample.result.layers if sample.result else ()
         return tuple((layer.name, layer.role, layer.path.suffix) for layer in written)
-    found = []
-    things = most_things(job.settings)
+    layers = []
+    things = requested_things(job.settings)
     confidences = recipe.confidence_outputs() if job.settings.confidence else ()
     for output in (*recipe.outputs, *confidences):
         wanted = layer_format(
@@ -175,8 +175,8 @@ def named_layers(
         if output.divided and recipe.division is not None and things != 1:
             names = [thing_name(output.role, number) for number in range(1, max(1, things) + 1)]
         suffix = encoding_for(info, wanted).suffix
-        found += [(name, output.role, suffix) for name in names]
-    return tuple(found)
+        layers += [(name, output.role, suffix) for name in names]
+    return tuple(layers)
 
 
 def _window_and_overlap(

@@ -40,14 +40,14 @@ class OutOfTimeError(UnlayerError):
 class SampleProgress(SilentReporter):
     """Follow a sample run, time its parts, and end it when it takes too long.
 
-    until: the time, by ``time.monotonic``, at which the run ends.
+    deadline: the time, by ``time.monotonic``, at which the run ends.
     fraction: how far the current stage is, 0 to 1.
     seconds: seconds spent on separating, by the note with which each part reports its progress.
     stopped: the stage in which the time was over; empty where it was not.
     """
 
-    def __init__(self, until: float) -> None:
-        self.until = until
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self.stage = ""
         self.fraction = 0.0
         self.note = ""
@@ -64,7 +64,7 @@ class SampleProgress(SilentReporter):
     def step(self, stage: str, fraction: float, note: str) -> None:
         """Take note of progress. Raises OutOfTimeError when the time is over."""
         self._count(fraction, note)
-        if self._now > self.until:
+        if self._now > self.deadline:
             self.stopped = stage
             raise OutOfTimeError
 
@@ -121,13 +121,13 @@ class SampleRun:
     result: Result | None = field(default=None, repr=False)
 
 
-def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float) -> SampleRun:
+def run_sample(job: Job, task: Task, frame_count: int, pixels: int, deadline: float) -> SampleRun:
     """Run the task on the first frames of the clip, shrunk.
 
     job: the whole run; its trim is respected, its budget is not.
     frame_count: how many frames are used.
     pixels: about how many pixels a frame then has.
-    until: the time, by ``time.monotonic``, at which the sample run is ended.
+    deadline: the time, by ``time.monotonic``, at which the sample run is ended.
     """
     info = job.clip.info
     scale = math.sqrt(min(1.0, pixels / (info.width * info.height)))
@@ -139,7 +139,7 @@ def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float
     frames = first, first + frame_count - 1
     clip = _shrunk(job.clip, folder, frames, size)
     settings = _sample_settings(job, folder, frames, size)
-    progress = SampleProgress(until)
+    progress = SampleProgress(deadline)
     stages = Stages(progress)
     sample = SampleRun(size[0] * size[1])
     checkpoints = Checkpoints(folder / KEPT, "measured")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.framewise.recipe import Recipe
-from pipeline.option_hints import with_named_options
+from pipeline.option_names import with_named_options
 from stages.context import Note, Separation
 from stages.media.clip import Frames
 
@@ -53,7 +53,7 @@ class Findings:
 
     def warnings(self) -> list[str]:
         """Return one sentence for each kind of note, in the order of their first appearance."""
-        found = []
+        sentences = []
         for text, noted in self._noted.items():
             frames = sorted(
                 frame for frame, times in noted.items() if times == self._windows[frame]
@@ -62,8 +62,8 @@ class Findings:
                 amounts = self._amounts[text]
                 percent = f"{100 * sum(amounts) / len(amounts):.0f} %" if amounts else ""
                 named = text.replace("{frames}", self.named(frames))
-                found.append(with_named_options(named.replace("{percent}", percent)))
-        return found
+                sentences.append(with_named_options(named.replace("{percent}", percent)))
+        return sentences
 
     def named(self, frames: Sequence[int]) -> str:
         """Return the names of frames, given in rising order.

@@ -30,7 +30,7 @@ WHITE = 0.5
 
 @dataclass(frozen=True)
 class HintSource:
-    """Hold one opened hint of the user.
+    """One opened hint of the user.
 
     argument: as the user gave it. name: the option and the hint, as messages show them.
     foreground: whether it marks the foreground; otherwise it marks the background.
@@ -79,16 +79,16 @@ class HintSource:
 
         first, count: the input's frames. pictures: whether they are pictures, numbered in order.
         """
-        found, brightest = 0, 0.0
+        mask_count, brightest = 0, 0.0
         for _, levels in self.frames():
-            found += 1
+            mask_count += 1
             brightest = max(brightest, float(levels.max()))
         if brightest <= WHITE:
             raise UsageError(
                 f"{self.name}: has nothing white in it; mark the place in white on black"
             )
         if not self.is_picture:
-            self._check_clip(first, count, found)
+            self._check_clip(first, count, mask_count)
         frame = self.argument.frame
         if frame is not None and not first <= frame < first + count:
             what = "pictures" if pictures else "frames"
@@ -119,7 +119,7 @@ class HintSource:
 
 @dataclass(frozen=True)
 class Hints:
-    """Hold all hints of a run.
+    """All hints of a run.
 
     sources: in the order in which they were given, those of the foreground first.
     every_frame: whether a hint without a frame's number belongs to every frame, as with several
@@ -195,7 +195,7 @@ class Hints:
         Clips are rough masks of all frames, which :meth:`foreground_mask` returns.
         clips: whether to return the frames of new clips, too.
         """
-        found = []
+        regions = []
         window_indices = {frame: position for position, frame in enumerate(indices)}
         for source in self.sources:
             if not source.is_picture and (source.earlier or not clips):
@@ -204,8 +204,8 @@ class Hints:
                 is_drawn = float(levels.max()) > WHITE
                 if is_drawn and (frame is None or frame in window_indices):
                     window_index = None if frame is None else window_indices[frame]
-                    found.append(source.region(levels, window_index))
-        return tuple(found)
+                    regions.append(source.region(levels, window_index))
+        return tuple(regions)
 
     def _levels(self, source: HintSource, indices: Sequence[int]) -> Tensor:
         """Return the levels of one hint in [0, 1].

@@ -23,7 +23,7 @@ from stages.media.clip import ClipInfo, Frames
 from stages.media.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
 from stages.media.tone import to_display
 from stages.media.write import LayerWriter
-from stages.motion.flow import resize
+from stages.motion.flow import resize, within_side
 
 SHEET_SIDE = 256
 """Longer side, in pixels, of a picture on the contact sheet."""
@@ -305,8 +305,7 @@ class LayerFiles:
     ) -> None:
         """Keep small copies of those of a layer's ``frames`` that the contact sheet shows."""
         height, width = frames.pixels.shape[-2:]
-        scale = min(1.0, SHEET_SIDE / max(height, width))
-        size = max(1, round(height * scale)), max(1, round(width * scale))
+        size = within_side((height, width), SHEET_SIDE)
         color = self.job.clip.info.color
         for number in self._sheet_frames:
             if not frames.first <= number <= frames.last:

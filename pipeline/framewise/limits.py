@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.framewise.recipe import LEAST_WINDOW, Recipe
-from pipeline.framewise.things import most_things
+from pipeline.framewise.things import requested_things
 from pipeline.runtime.memory import (
     check_disk,
     check_memory,
@@ -71,5 +71,5 @@ def layer_count(job: Job, recipe: Recipe) -> int:
 
     Of ``--layers auto``, nobody knows how many things there are; one is assumed.
     """
-    things = max(1, most_things(job.settings)) if recipe.division is not None else 1
+    things = max(1, requested_things(job.settings)) if recipe.division is not None else 1
     return sum(things if output.divided else 1 for output in recipe.outputs)

@@ -22,7 +22,7 @@ from pipeline.framewise.limits import check_layers_fit, max_window_frames
 from pipeline.framewise.mark_picture import read_mark
 from pipeline.framewise.recipe import Output, Recipe, validated
 from pipeline.framewise.statistics import ExpectedQualities, RunStatistics, ShownFrames
-from pipeline.framewise.things import FoundThings, most_things
+from pipeline.framewise.things import FoundThings, requested_things
 from pipeline.framewise.window_checkpoints import load_or_separate
 from pipeline.framewise.windows import Overview, read_overview, windows
 from pipeline.runtime.earlier_run import EarlierRun
@@ -80,10 +80,10 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
 
     Raises UnlayerError where there is too little memory or disk, or the clip gets shorter.
     """
-    return _LayeredRun(job, recipe).run()
+    return _FramewiseRun(job, recipe).run()
 
 
-class _LayeredRun:
+class _FramewiseRun:
     """One run of a recipe over a clip.
 
     hints: the user's, opened. mark: the user's, as a picture. earlier: the run that is refined,
@@ -111,8 +111,8 @@ class _LayeredRun:
         self.border = Border()
         self.shown = ShownFrames()
         self.things: FoundThings | None = None
-        if recipe.division is not None and most_things(job.settings) != 1:
-            self.things = FoundThings(recipe.division, most_things(job.settings))
+        if recipe.division is not None and requested_things(job.settings) != 1:
+            self.things = FoundThings(recipe.division, requested_things(job.settings))
 
     def run(self) -> Result:
         """Read, survey, separate and write the clip."""
@@ -350,7 +350,7 @@ class _LayeredRun:
             strength=settings.strength,
             checkpoints=checkpoints,
             hint_regions=self.hints.regions(hint_frames, clips=self.earlier is not None),
-            most_things=most_things(settings),
+            most_things=requested_things(settings),
             confidence=settings.confidence,
             force=settings.force,
             mark=self.mark,

@@ -23,8 +23,8 @@ NAMED_PAIRS = 2
 """Pairs of things that a warning names; the others are counted."""
 
 
-def most_things(settings: Settings) -> int:
-    """Return how many things the user asks for; 0 for as many as are found."""
+def requested_things(settings: Settings) -> int:
+    """Return how many things ``--layers`` asks for; 0 for as many as are found."""
     return 0 if isinstance(settings.layers, str) else settings.layers
 
 
@@ -100,18 +100,18 @@ class FoundThings:
 
         findings: names the frames.
         """
-        found = []
+        sentences = []
         count = len(self.numbers)
         if self.asked and count < self.asked:
             things = f"{count} things that move differently were"
             if count == 1:
                 things = "1 thing that moves by itself was"
-            found.append(f"--layers {self.asked}: only {things} found")
+            sentences.append(f"--layers {self.asked}: only {things} found")
         ranks = self.ranks()
         anywhere = set().union(*self._seen.values()) if self._seen else set()
         for number, rank in sorted(ranks.items(), key=lambda item: item[1]):
             if missing := sorted(anywhere - self._seen.get(number, set())):
-                found.append(
+                sentences.append(
                     f"{thing_name(role, rank)} was not found in {findings.named(missing)}, so it "
                     "is empty there: it may be hidden, outside the picture or at rest"
                 )
@@ -121,11 +121,11 @@ class FoundThings:
             names = " and ".join(_pair_names(each, ranks, role) for each in named)
             others = len(guessed) - len(named)
             more = f" and {others} more pairs" if others else ""
-            found.append(
+            sentences.append(
                 f"it was not seen which one hides the other of {names}{more}: their order is a "
                 "guess from which one stands lower in the picture"
             )
-        return found
+        return sentences
 
 
 def _pair_names(pair: Occlusion, ranks: Mapping[int, int], role: str) -> str:

@@ -19,7 +19,7 @@ from stages.media.read import Clip
 
 @dataclass
 class Overview:
-    """Hold what the first pass over a clip finds.
+    """What the first pass over a clip finds.
 
     first: number of the first frame that is read.
     times: presentation time of every frame in seconds.

@@ -7,8 +7,8 @@
    input itself is gone.
 2. ``contents`` assembles the files: the players (``tracks``), with previews by ``media`` and
    stills by ``pictures``.
-3. ``page`` fills the template, whose values are those of ``page_data``. ``shots``, ``words``,
-   ``plots`` and ``page_plots`` make its tables, sentences and curves.
+3. ``page`` fills the template, whose values are those of ``page_data``. ``shots``,
+   ``wording``, ``plots`` and ``page_plots`` make its tables, sentences and curves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rich.console import Console
 
 from pipeline.report.contents import PREVIEW_SECONDS, ReportContents, assemble
 from pipeline.report.earlier import earlier_input
-from pipeline.report.facts import RunFacts, read_facts
+from pipeline.report.facts import ReportedRun, RunFacts, read_facts
 from pipeline.run.manifest import checksums
 from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import Stages, Step, reporter
@@ -101,7 +101,9 @@ def attach(
     if seconds is not None:
         preview_seconds = min(PREVIEW_SECONDS, max(LEAST_SECONDS, BUDGET_SHARE * seconds))
     facts = read_facts(manifest)
-    contents = assemble(facts, work, work / REPORT, clip, seconds=preview_seconds, step=step)
+    contents = assemble(
+        ReportedRun(facts, work, work / REPORT), clip, seconds=preview_seconds, step=step
+    )
     return PendingReport(work, contents, losses)
 
 
@@ -161,8 +163,8 @@ def _steps_in(folder: Path) -> list[Path] | None:
     steps = manifest.get("steps")
     if not isinstance(steps, list) or identity_of(manifest) is None:
         return None
-    found = [folder / step["path"] for step in steps_of(manifest)]
-    return found if len(found) == len(steps) else None
+    folders = [folder / step["path"] for step in steps_of(manifest)]
+    return folders if len(folders) == len(steps) else None
 
 
 def write_again(run: Path, step: Step) -> None:
@@ -204,7 +206,9 @@ def _write_again(folder: RunFolder, step: Step) -> None:
             safe_files.remove(leftover)
     work = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=run))
     try:
-        contents = assemble(facts, run, work / REPORT, clip, step=step, earlier=earlier)
+        contents = assemble(
+            ReportedRun(facts, run, work / REPORT), clip, step=step, earlier=earlier
+        )
         if earlier is not None:
             names = [name for _, name in earlier.pictures]
             if earlier.video:

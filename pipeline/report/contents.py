@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.report.earlier import DATA
-from pipeline.report.facts import RunFacts
+from pipeline.report.facts import ReportedRun, RunFacts
 from pipeline.report.media import (
     input_track,
     layer_track,
@@ -45,6 +45,10 @@ LAYERS_BEGIN, LAYERS_PART, PICTURES_BEGIN = 0.1, 0.7, 0.8
 """The part of the progress at which layers begin, that they take, and at which pictures begin."""
 
 
+DeadlineFor = Callable[[int], float]
+"""The time, by ``time.monotonic``, at which the next of so many previews ends early."""
+
+
 @dataclass
 class ReportContents:
     """The contents of the report's page.
@@ -71,9 +75,7 @@ class ReportContents:
 
 
 def assemble(
-    facts: RunFacts,
-    folder: Path,
-    into: Path,
+    run: ReportedRun,
     clip: Clip | None,
     *,
     seconds: float = PREVIEW_SECONDS,
@@ -82,27 +84,21 @@ def assemble(
 ) -> ReportContents:
     """Make the report's files and return what the page shows.
 
-    folder: where the layers lie. into: where the files are written.
     clip: the input, if it is there.
     seconds: what all previews together may take.
     earlier: the input's track from an earlier report, which is used again.
     """
+    facts, into = run.facts, run.report
     into.mkdir(parents=True, exist_ok=True)
     contents = ReportContents([])
     step(0.0, "previews")
-    deadline = time.monotonic() + seconds
-
-    def until(previews_left: int) -> float:
-        """Share out the time that is left, so that a slow preview leaves some for the others."""
-        now = time.monotonic()
-        return now + max(LEAST_PREVIEW_SECONDS, (deadline - now) / max(1, previews_left))
-
-    _add_tracks(contents, facts, folder, into, earlier or clip, until, step)
+    deadline_for = partial(_deadline_of_next, time.monotonic() + seconds)
+    _add_tracks(contents, run, earlier or clip, deadline_for, step)
     contents.timeline = timeline(facts, contents.tracks)
     if not facts.transitions:
-        _add_curves(contents, facts, folder, until)
+        _add_curves(contents, run, deadline_for)
     step(PICTURES_BEGIN, "pictures")
-    pictures = make_pictures(contents.tracks, facts, folder, into)
+    pictures = make_pictures(contents.tracks, run)
     contents.strip = pictures.strip
     contents.thumbnail = pictures.thumbnail
     contents.shots = pictures.shots
@@ -114,47 +110,55 @@ def assemble(
     return contents
 
 
+def _deadline_of_next(deadline_of_all: float, previews_left: int) -> float:
+    """Return when the next preview ends: a slow one leaves time for the others.
+
+    deadline_of_all: when all previews should be done. All times are those of ``time.monotonic``.
+    """
+    now = time.monotonic()
+    return now + max(LEAST_PREVIEW_SECONDS, (deadline_of_all - now) / max(1, previews_left))
+
+
 def _add_tracks(
     contents: ReportContents,
-    facts: RunFacts,
-    folder: Path,
-    into: Path,
+    run: ReportedRun,
     source: Clip | Track | None,
-    until: Callable[[int], float],
+    deadline_for: DeadlineFor,
     step: Step,
 ) -> None:
     """Add the tracks of the input and of all layers, and notes on what they leave out.
 
     source: the input, or its track from an earlier report.
     """
+    facts = run.facts
     spans = shown_spans(facts)
     videos = [layer for layer in facts.layers if not layer.is_picture]
     tracks: list[Track] = []
     if isinstance(source, Track):
         tracks.append(source)
     elif source is not None:
-        end = until(len(videos) + 1)
-        make = partial(input_track, source, facts, into, spans, until=end, name=_input_name(facts))
+        deadline = deadline_for(len(videos) + 1)
+        make = partial(input_track, source, run, spans, deadline=deadline, name=_input_name(facts))
         tracks += track_or_note(make, contents.notes, "the input")
     for number, layer in enumerate(videos):
         step(LAYERS_BEGIN + LAYERS_PART * number / len(videos), layer.name)
-        end = until(len(videos) - number)
-        make = partial(layer_track, layer, facts, folder, into, spans, until=end)
+        deadline = deadline_for(len(videos) - number)
+        make = partial(layer_track, layer, run, spans, deadline=deadline)
         tracks += track_or_note(make, contents.notes, layer.name)
     tracks += picture_tracks(facts)
     contents.tracks = sorted((track for track in tracks if track.frames), key=_order(facts))
     contents.notes += _omissions(contents.tracks, facts)
 
 
-def _add_curves(
-    contents: ReportContents, facts: RunFacts, folder: Path, until: Callable[[int], float]
-) -> None:
+def _add_curves(contents: ReportContents, run: ReportedRun, deadline_for: DeadlineFor) -> None:
     """Add the mean levels of mattes and transmissions over time."""
-    for layer in facts.layers:
+    for layer in run.facts.layers:
         if layer.is_picture or layer.role not in ("matte", "transmission"):
             continue
         with contextlib.suppress(UnlayerError):
-            contents.curves[layer.name] = mean_curve(folder / layer.path, LONGEST_PREVIEW, until(1))
+            contents.curves[layer.name] = mean_curve(
+                run.layers / layer.path, LONGEST_PREVIEW, deadline_for(1)
+            )
 
 
 def _input_name(facts: RunFacts) -> str:

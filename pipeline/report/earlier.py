@@ -43,7 +43,7 @@ def _read_track(entry: Mapping[str, Any], facts: RunFacts) -> tuple[Track, list[
     Raises ValueError, KeyError, TypeError or AttributeError where the entry is damaged.
     """
     spans = [(int(first), int(last)) for first, last in entry["spans"]]
-    if not spans or not all(facts.first <= first <= last < facts.frames for first, last in spans):
+    if not spans or not all(facts.first <= first <= last <= facts.last for first, last in spans):
         raise ValueError("its frames are not in the clip")
     height, width = (int(side) for side in entry["size"])
     track = Track(str(entry["name"]), "input", "input", spans, (height, width), preview=True)

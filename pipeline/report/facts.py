@@ -99,9 +99,7 @@ class TransitionFact:
 class RunFacts:
     """A run as its manifest describes it.
 
-    frames: number of frames of the clip (or pictures) that layers cover, counted from 0: the
-        last frame's number plus one.
-    first: the first frame that a layer covers.
+    first, last: the first and the last frame (or picture, from 0) that a layer covers.
     size: height and width in pixels.
     rate: frames a second.
     timecode: that of frame 0, or nothing where the input has none.
@@ -116,8 +114,8 @@ class RunFacts:
     report: Mapping[str, Any]
     warnings: tuple[str, ...]
     sheets: tuple[str, ...]
-    frames: int
     first: int
+    last: int
     size: tuple[int, int]
     rate: float
     files: tuple[str, ...] = field(default=())
@@ -126,7 +124,7 @@ class RunFacts:
     @property
     def count(self) -> int:
         """How many frames layers cover."""
-        return self.frames - self.first
+        return self.last - self.first + 1
 
     @property
     def exact_rate(self) -> Fraction:
@@ -143,6 +141,18 @@ class RunFacts:
     def input_paths(self) -> list[Path]:
         """Where the inputs were when the run was made."""
         return [Path(str(item.get("path", ""))) for item in self.inputs]
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """A run whose report is made.
+
+    layers: the folder where its layers lie. report: the folder where the report's files go.
+    """
+
+    facts: RunFacts
+    layers: Path
+    report: Path
 
 
 def read_facts(manifest: Mapping[str, Any]) -> RunFacts:
@@ -170,8 +180,8 @@ def read_facts(manifest: Mapping[str, Any]) -> RunFacts:
             report=dict(manifest.get("report") or {}),
             warnings=tuple(str(item) for item in _list(manifest.get("warnings") or [])),
             sheets=tuple(name for name in _names(manifest, "sheets") if flat_name(name)),
-            frames=max(layer.last for layer in layers) + 1,
             first=min(layer.first for layer in layers),
+            last=max(layer.last for layer in layers),
             size=(_whole(inputs[0]["height"], 1), _whole(inputs[0]["width"], 1)),
             rate=_rate(str(inputs[0]["rate"])),
             files=tuple(_names(manifest, "report_files")),

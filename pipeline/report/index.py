@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from pipeline.report.facts import read_facts
 from pipeline.report.page import page
 from pipeline.report.tracks import link
-from pipeline.report.words import counted
+from pipeline.report.wording import counted
 from pipeline.runtime.run_record import MANIFEST, REPORT, read_json, report_name, steps_of
 from pipeline.tasks import find_task, names
 from stages import safe_files
@@ -186,25 +186,25 @@ def _pictures(folder: Path, manifest: Mapping[str, Any]) -> list[tuple[str, str]
 
 def _pictures_of_step(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what a run's pictures show, the one before first, and their addresses."""
-    found = []
+    pictures = []
     thumbnail = manifest.get("thumbnail")
     is_name = isinstance(thumbnail, str) and report_name(thumbnail)
     if is_name and str(thumbnail).startswith(f"{REPORT}/"):
-        found.append(("before", str(thumbnail)))
+        pictures.append(("before", str(thumbnail)))
     try:
         facts = read_facts(manifest)
     except UnlayerError:
-        return found
+        return pictures
     # A plug-in's task may have been uninstalled since.
     roles = find_task(facts.task).roles if facts.task in names() else (facts.layers[0].role,)
     main = [layer for layer in facts.layers if layer.role == roles[0]]
     for layer in main[:MAX_AFTER]:
         still = f"{REPORT}/still-{layer.slug}.jpg"
         if still in facts.files:
-            found.append((layer.name, link(still)))
+            pictures.append((layer.name, link(still)))
         elif layer.is_picture:
-            found.append((layer.name, link(layer.path)))
-    return found
+            pictures.append((layer.name, link(layer.path)))
+    return pictures
 
 
 def _results(manifest: Mapping[str, Any]) -> list[str]:
@@ -212,11 +212,11 @@ def _results(manifest: Mapping[str, Any]) -> list[str]:
     transitions, layers = manifest.get("transitions"), manifest.get("layers")
     report = manifest.get("report")
     psnr = report.get("reconstruction_psnr") if isinstance(report, dict) else None
-    found = []
+    phrases = []
     if isinstance(layers, list):
-        found.append(counted(len(layers), "layer"))
+        phrases.append(counted(len(layers), "layer"))
     if isinstance(transitions, list) and transitions:
-        found.append(counted(len(transitions), "transition"))
+        phrases.append(counted(len(transitions), "transition"))
     if isinstance(psnr, int | float):
-        found.append(f"{psnr:.1f} dB mixed back")
-    return found
+        phrases.append(f"{psnr:.1f} dB mixed back")
+    return phrases

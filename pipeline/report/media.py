@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from pipeline.codecs import PREMULTIPLIED
-from pipeline.report.facts import LayerFact, RunFacts
+from pipeline.report.facts import LayerFact, ReportedRun, RunFacts
 from pipeline.report.tracks import LEAST_SIDE, Span, Track, fitting, link, spans_within
 from pipeline.runtime.run_record import REPORT
 from stages import safe_files
 from stages.errors import UnlayerError
-from stages.media.clip import ClipInfo, Frames, SourceSpan
+from stages.media.clip import Frames, SourceSpan
 from stages.media.color_tags import ColorTags
 from stages.media.formats import PREVIEW
 from stages.media.read import Clip, choose_stream, open_clip, open_media
@@ -26,6 +26,7 @@ from stages.media.stored_frame import StoredFrame
 from stages.media.thumbnails import Picture, levels
 from stages.media.write import LayerWriter
 from stages.mixing.blend import blend
+from stages.motion.flow import within_side
 from stages.optim.threads import ahead
 
 SIDE = 960
@@ -61,14 +62,14 @@ def encode_preview(
     *,
     first_number: int = 0,
     alpha: Clip | None = None,
-    until: float,
+    deadline: float,
 ) -> tuple[list[Span], list[float]]:
     """Write the frames of ``spans`` as ``<stem>.mp4``.
 
     size: height and width of the preview.
     first_number: the number that the clip's first frame has in ``spans``.
     alpha: alpha of the clip's frames, which are then laid over a checkerboard.
-    until: the time, by ``time.monotonic``, at which the preview ends early.
+    deadline: the time, by ``time.monotonic``, at which the preview ends early.
 
     The clip's audio goes with it where the frames are all of one span. Returns the spans that it
     holds in the end, and its times in seconds.
@@ -89,21 +90,21 @@ def encode_preview(
         for (first, _), span in zip(spans, in_clip, strict=True):
             # Spans follow each other as if nothing lay between them.
             begin = times[-1] + 1 / info.rate if times else Fraction(0)
-            written = _write_span(writer, _frames(clip, *span, size, alpha), begin, until)
+            written = _write_span(writer, _frames(clip, *span, size, alpha), begin, deadline)
             if written:
                 held.append((first, first + len(written) - 1))
             times += written
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 break
     return held, [float(each) for each in times]
 
 
 def _write_span(
-    writer: LayerWriter, frames: Iterable[StoredFrame | Frames], begin: Fraction, until: float
+    writer: LayerWriter, frames: Iterable[StoredFrame | Frames], begin: Fraction, deadline: float
 ) -> list[Fraction]:
     """Write consecutive frames with their times moved so that the first one is at ``begin``.
 
-    until: the time, by ``time.monotonic``, at which writing ends early. Returns the times.
+    deadline: the time, by ``time.monotonic``, at which writing ends early. Returns the times.
     """
     times: list[Fraction] = []
     shift: Fraction | None = None
@@ -116,7 +117,7 @@ def _write_span(
             writer.write_stored(frame, times[-1])
         else:
             writer.write(replace(frame, times=(times[-1],)))
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             break
     return times
 
@@ -171,36 +172,30 @@ def times_and_sound(path: Path) -> tuple[list[float], bool]:
 
 
 def layer_track(
-    layer: LayerFact,
-    facts: RunFacts,
-    folder: Path,
-    into: Path,
-    spans: Sequence[Span],
-    *,
-    until: float,
+    layer: LayerFact, run: ReportedRun, spans: Sequence[Span], *, deadline: float
 ) -> Track:
     """Return the track of one layer video: the file itself, or a preview of it.
 
-    folder: where the layers lie. into: where a preview is written.
     spans: the frames of which previews are made.
-    until: the time, by ``time.monotonic``, at which a preview ends early.
+    deadline: the time, by ``time.monotonic``, at which a preview ends early.
     Raises UnlayerError where the file and the manifest disagree.
     """
+    facts = run.facts
     # Mattes are lossless, and browsers do not play H.264 without loss.
     if layer.path.lower().endswith(".mp4") and facts.is_playable and not layer.data:
-        return _playable_track(layer, facts, folder)
-    clip = _layer_clip(layer, facts, folder)
+        return _playable_track(layer, run)
+    clip = _layer_clip(layer, run)
     is_multiplied = facts.settings.get("alpha") == PREMULTIPLIED
-    alpha = None if is_multiplied else _alpha_of(layer, facts, folder)
+    alpha = None if is_multiplied else _alpha_of(layer, run)
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
     held, times = encode_preview(
         clip,
         spans_within(spans, layer.first, layer.last),
-        into / f"preview-{layer.slug}",
+        run.report / f"preview-{layer.slug}",
         size,
         first_number=layer.first,
         alpha=alpha,
-        until=until,
+        deadline=deadline,
     )
     return Track(
         name=layer.name,
@@ -212,16 +207,16 @@ def layer_track(
         times=times,
         preview=True,
         transparent=alpha is not None,
-        sound=_has_sound(into / f"preview-{layer.slug}.mp4"),
+        sound=_has_sound(run.report / f"preview-{layer.slug}.mp4"),
     )
 
 
-def _playable_track(layer: LayerFact, facts: RunFacts, folder: Path) -> Track:
+def _playable_track(layer: LayerFact, run: ReportedRun) -> Track:
     """Return the track of a layer whose file browsers can play.
 
     Raises UnlayerError where it does not hold the frames that the manifest says.
     """
-    times, sound = times_and_sound(folder / layer.path)
+    times, sound = times_and_sound(run.layers / layer.path)
     if len(times) != len(layer):
         raise UnlayerError(
             f"{layer.path} holds {len(times)} frames where the manifest says {len(layer)}"
@@ -231,43 +226,44 @@ def _playable_track(layer: LayerFact, facts: RunFacts, folder: Path) -> Track:
         role=layer.role,
         slug=layer.slug,
         spans=[(layer.first, layer.last)],
-        size=facts.size,
+        size=run.facts.size,
         video=link(layer.path),
         times=times,
         sound=sound,
     )
 
 
-def _layer_clip(layer: LayerFact, facts: RunFacts, folder: Path) -> Clip:
+def _layer_clip(layer: LayerFact, run: ReportedRun) -> Clip:
     """Return the open file, or folder of pictures, of a layer."""
-    path = folder / layer.path
+    path = run.layers / layer.path
     clip = open_clip([path], interlaced="keep")
     if safe_files.is_folder(path):
         # Pictures have no rate of their own.
-        clip.take_pictures_at(facts.exact_rate)
+        clip.take_pictures_at(run.facts.exact_rate)
     if layer.data:
         # An EXR says that its values are linear light, but these are no colours.
         clip.info = replace(clip.info, color=ColorTags())
     return clip
 
 
-def _alpha_of(layer: LayerFact, facts: RunFacts, folder: Path) -> Clip | None:
+def _alpha_of(layer: LayerFact, run: ReportedRun) -> Clip | None:
     """Return the matte of a foreground that covers the same frames, if there is one."""
     if layer.role != "foreground":
         return None
-    for other in facts.layers:
+    for other in run.facts.layers:
         if other.role == "matte" and (other.first, other.last) == (layer.first, layer.last):
-            return open_clip([folder / other.path], interlaced="keep")
+            return open_clip([run.layers / other.path], interlaced="keep")
     return None
 
 
 def input_track(
-    clip: Clip, facts: RunFacts, into: Path, spans: Sequence[Span], *, until: float, name: str
+    clip: Clip, run: ReportedRun, spans: Sequence[Span], *, deadline: float, name: str
 ) -> Track:
-    """Return the track of the input: a preview, or its pictures, which are written to ``into``.
+    """Return the track of the input: a preview, or its pictures, which are written.
 
-    spans, until: as for :func:`layer_track`. name: what the page calls the input.
+    spans, deadline: as for :func:`layer_track`. name: what the page calls the input.
     """
+    facts, into = run.facts, run.report
     are_pictures = all(layer.is_picture for layer in facts.layers)
     side = PICTURE_SIDE if are_pictures else SIDE
     size = fitting(clip.info.height, clip.info.width, side, clip.info.pixel_aspect)
@@ -275,19 +271,19 @@ def input_track(
         name=name,
         role="input",
         slug="input",
-        spans=[(facts.first, facts.frames - 1)],
+        spans=[(facts.first, facts.last)],
         size=size,
         preview=True,
     )
     if are_pictures:
-        for block in clip.blocks(facts.first, facts.frames - 1, size):
+        for block in clip.blocks(facts.first, facts.last, size):
             for number, pixels in enumerate(block.pixels, block.first):
                 file = input_picture(number)
                 write_picture(into / file, levels(pixels), INPUT_QUALITY)
                 track.pictures.append(((number, number), link(f"{REPORT}/{file}")))
         return track
     stem = into / "preview-input"
-    track.spans, track.times = encode_preview(clip, spans, stem, size, until=until)
+    track.spans, track.times = encode_preview(clip, spans, stem, size, deadline=deadline)
     track.video = link(f"{REPORT}/preview-input.mp4")
     track.sound = _has_sound(into / "preview-input.mp4")
     return track
@@ -343,24 +339,20 @@ def write_picture(path: Path, picture: Picture, quality: int = STILL_QUALITY) ->
     safe_files.write_whole(path, data.tobytes(), sync=False)
 
 
-def mean_curve(path: Path, max_frames: int, until: float) -> list[float]:
+def mean_curve(path: Path, max_frames: int, deadline: float) -> list[float]:
     """Return the mean level, 0 to 1, of each frame of a matte or a transmission.
 
     max_frames: how many frames are read, at most.
-    until: the time, by ``time.monotonic``, at which reading ends early.
+    deadline: the time, by ``time.monotonic``, at which reading ends early.
     """
     means: list[float] = []
     clip = open_clip([path], interlaced="keep")
-    for block in clip.blocks(0, max_frames - 1, _curve_size(clip.info)):
+    size = within_side((clip.info.height, clip.info.width), CURVE_SIDE)
+    for block in clip.blocks(0, max_frames - 1, size):
         means += [round(float(frame.mean()), 4) for frame in block.pixels]
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             break
     return means
-
-
-def _curve_size(info: ClipInfo) -> tuple[int, int]:
-    scale = min(1.0, CURVE_SIDE / max(info.height, info.width))
-    return max(1, round(info.height * scale)), max(1, round(info.width * scale))
 
 
 def track_or_note(make: Callable[[], Track], notes: list[str], name: str) -> list[Track]:

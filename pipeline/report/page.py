@@ -36,7 +36,7 @@ from pipeline.report.page_data import (
 from pipeline.report.page_plots import MAX_LOSSES, MAX_MIXES, drawn_losses, plots_data, separated
 from pipeline.report.shots import MAX_SHOTS, shot_rows, shots_of
 from pipeline.report.tracks import Track, certainties, cutouts, link
-from pipeline.report.words import bars, counted, figures, rows, self_checks, shares
+from pipeline.report.wording import bars, counted, figures, rows, self_checks, shares
 from pipeline.task import RunSummary
 from pipeline.tasks import find_task, names
 from stages.media.sniff import printable

@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from pipeline.report.plots import Plot
 from pipeline.report.tracks import CertaintyData, CutoutData, FrameTimes, TrackData
-from pipeline.report.words import SelfCheck
+from pipeline.report.wording import SelfCheck
 
 
 class JumpData(TypedDict):

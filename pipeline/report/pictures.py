@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.report.facts import LayerFact, RunFacts, TransitionFact
+from pipeline.report.facts import LayerFact, ReportedRun, TransitionFact
 from pipeline.report.media import STILL_SIDE, write_picture
 from pipeline.report.shots import MAX_SHOTS, shots_of
 from pipeline.report.tracks import Track, fitting, link
 from pipeline.runtime.run_record import REPORT
 from stages.media.thumbnails import Picture, ThumbnailRequest, read_thumbnails
-from stages.transition.seams import CLEAN, Seam, seam
+from stages.transition.seams import MOST_CLEAN_FRAMES, Seam, measure_seam
 
 CELLS = 12
 """Pictures in the strip of the whole clip, at most."""
@@ -89,26 +89,25 @@ class _Request:
     use: Callable[[dict[int, Picture]], None]
 
 
-def make_pictures(tracks: list[Track], facts: RunFacts, folder: Path, into: Path) -> Pictures:
+def make_pictures(tracks: list[Track], run: ReportedRun) -> Pictures:
     """Make all single pictures, each file being decoded only once.
 
     tracks: what the players show; gets the stills.
-    folder: where the layers lie. into: where the pictures are written.
     """
-    made = Pictures()
-    strip = _Strip(tracks, facts)
+    pictures = Pictures()
+    strip = _Strip(tracks, run)
     requests = [
-        *(_still_request(track, facts, folder, into) for track in tracks if track.video),
-        *strip.requests(folder, into),
-        *_shot_requests(made, tracks, facts, folder, into),
-        *_seam_requests(made, facts, folder),
+        *(_still_request(track, run) for track in tracks if track.video),
+        *strip.requests(),
+        *_shot_requests(pictures, tracks, run),
+        *_seam_requests(pictures, run),
     ]
     _take_pictures(requests)
-    made.strip = strip.write(into)
+    pictures.strip = strip.write()
     inputs = [track for track in tracks if track.role == "input"]
     for track in (inputs or tracks)[:1]:
-        made.thumbnail = track.still or (track.pictures[0][1] if track.pictures else None)
-    return made
+        pictures.thumbnail = track.still or (track.pictures[0][1] if track.pictures else None)
+    return pictures
 
 
 def _take_pictures(requests: list[_Request]) -> None:
@@ -126,8 +125,8 @@ def _take_pictures(requests: list[_Request]) -> None:
             if (place := request.track.place_of(frame)) is not None
         )
         wanted.append(ThumbnailRequest(request.path, places, request.size, pixels))
-    found = read_thumbnails(wanted) if wanted else []
-    for request, pictures in zip(requests, found, strict=True):
+    pictures_of_requests = read_thumbnails(wanted) if wanted else []
+    for request, pictures in zip(requests, pictures_of_requests, strict=True):
         request.use(
             {
                 frame: pictures[place]
@@ -137,17 +136,17 @@ def _take_pictures(requests: list[_Request]) -> None:
         )
 
 
-def _file_of(track: Track, folder: Path, into: Path, facts: RunFacts) -> Path:
+def _file_of(track: Track, run: ReportedRun) -> Path:
     """Return the file that a player plays."""
     if track.role == "input" or track.preview:
-        own = into / f"preview-{track.slug}.mp4"
-        return own if own.exists() else folder / REPORT / own.name
-    return folder / next(layer.path for layer in facts.layers if layer.slug == track.slug)
+        own = run.report / f"preview-{track.slug}.mp4"
+        return own if own.exists() else run.layers / REPORT / own.name
+    return run.layers / next(layer.path for layer in run.facts.layers if layer.slug == track.slug)
 
 
-def _still_request(track: Track, facts: RunFacts, folder: Path, into: Path) -> _Request:
+def _still_request(track: Track, run: ReportedRun) -> _Request:
     """Return the request for a player's still: of a mixed frame, where it has one."""
-    middles = [(item.first + item.last) // 2 for item in facts.transitions if item.is_mixed]
+    middles = [(item.first + item.last) // 2 for item in run.facts.transitions if item.is_mixed]
     frame = next((middle for middle in middles if track.place_of(middle) is not None), None)
     if frame is None:
         first, last = track.spans[len(track.spans) // 2]
@@ -155,11 +154,10 @@ def _still_request(track: Track, facts: RunFacts, folder: Path, into: Path) -> _
 
     def use(pictures: Mapping[int, Picture]) -> None:
         for picture in pictures.values():
-            write_picture(into / f"still-{track.slug}.jpg", picture)
+            write_picture(run.report / f"still-{track.slug}.jpg", picture)
             track.still = link(f"{REPORT}/still-{track.slug}.jpg")
 
-    path = _file_of(track, folder, into, facts)
-    return _Request(track, path, [frame], fitting(*track.size, STILL_SIDE), use)
+    return _Request(track, _file_of(track, run), [frame], fitting(*track.size, STILL_SIDE), use)
 
 
 class _Strip:
@@ -168,8 +166,9 @@ class _Strip:
     Each comes from the input's preview, or from the scene that covers it.
     """
 
-    def __init__(self, tracks: list[Track], facts: RunFacts) -> None:
-        self.facts = facts
+    def __init__(self, tracks: list[Track], run: ReportedRun) -> None:
+        self.run = run
+        facts = run.facts
         videos = [track for track in tracks if track.video]
         self.sources = [track for track in videos if track.role in ("input", "scene")] or videos
         self.frames: list[int] = []
@@ -185,7 +184,7 @@ class _Strip:
         self.cell_size = CELL_HEIGHT, cell_width
         self.pictures: dict[int, Picture] = {}
 
-    def requests(self, folder: Path, into: Path) -> list[_Request]:
+    def requests(self) -> list[_Request]:
         """Return the requests for the strip's pictures, one for each file."""
         requests: dict[str, _Request] = {}
         for frame in self.frames:
@@ -193,28 +192,26 @@ class _Strip:
             if (track := next(sources, None)) is None:
                 continue
             if track.slug not in requests:
-                path = _file_of(track, folder, into, self.facts)
+                path = _file_of(track, self.run)
                 requests[track.slug] = _Request(
                     track, path, [], self.cell_size, self.pictures.update
                 )
             requests[track.slug].frames.append(frame)
         return list(requests.values())
 
-    def write(self, into: Path) -> str | None:
+    def write(self) -> str | None:
         """Write the strip and return its address; ``None`` where there is no picture."""
         if not self.pictures:
             return None
         blank = np.full((*self.cell_size, 3), BLANK_LEVEL, np.uint8)
         cells = [self.pictures.get(frame, blank) for frame in self.frames]
-        write_picture(into / "strip.jpg", np.concatenate(cells, axis=1))
+        write_picture(self.run.report / "strip.jpg", np.concatenate(cells, axis=1))
         return link(f"{REPORT}/strip.jpg")
 
 
-def _shot_requests(
-    made: Pictures, tracks: list[Track], facts: RunFacts, folder: Path, into: Path
-) -> Iterator[_Request]:
+def _shot_requests(made: Pictures, tracks: list[Track], run: ReportedRun) -> Iterator[_Request]:
     """Yield the requests for a picture of each scene, from its middle where it is alone."""
-    for shot in shots_of(facts)[:MAX_SHOTS]:
+    for shot in shots_of(run.facts)[:MAX_SHOTS]:
         slug = shot.layer.slug
         track = next((track for track in tracks if track.slug == slug and track.video), None)
         if track is None:
@@ -226,16 +223,16 @@ def _shot_requests(
 
         def use(pictures: Mapping[int, Picture], slug: str = slug) -> None:
             for picture in pictures.values():
-                write_picture(into / f"shot-{slug}.jpg", picture)
+                write_picture(run.report / f"shot-{slug}.jpg", picture)
                 made.shots[slug] = link(f"{REPORT}/shot-{slug}.jpg")
 
-        path = _file_of(track, folder, into, facts)
         size = fitting(*track.size, THUMBNAIL_SIDE)
-        yield _Request(track, path, [middle], size, use)
+        yield _Request(track, _file_of(track, run), [middle], size, use)
 
 
-def _seam_requests(made: Pictures, facts: RunFacts, folder: Path) -> Iterator[_Request]:
+def _seam_requests(made: Pictures, run: ReportedRun) -> Iterator[_Request]:
     """Yield the requests for the seams of both scenes of each transition."""
+    facts = run.facts
     separated = [item for item in facts.transitions if item.is_separated]
     if len(separated) > MAX_SEAMS:
         made.notes.append(
@@ -245,18 +242,14 @@ def _seam_requests(made: Pictures, facts: RunFacts, folder: Path) -> Iterator[_R
     for transition in separated[:MAX_SEAMS]:
         for side, name in zip(("outgoing", "incoming"), transition.sides, strict=True):
             if name in scenes:
-                yield _seam_request(made, facts, folder, transition, side, scenes[name])
+                yield _seam_request(made, run, transition, side, scenes[name])
 
 
 def _seam_request(
-    made: Pictures,
-    facts: RunFacts,
-    folder: Path,
-    transition: TransitionFact,
-    side: str,
-    layer: LayerFact,
+    made: Pictures, run: ReportedRun, transition: TransitionFact, side: str, layer: LayerFact
 ) -> _Request:
     """Return the request for one seam: its mixed frame and the clean frames beside it."""
+    facts = run.facts
     mixed = {
         frame
         for other in facts.transitions
@@ -267,7 +260,7 @@ def _seam_request(
     if side == "outgoing":
         edge, direction = transition.first, -1
     clean: list[int] = []
-    while len(clean) < CLEAN:
+    while len(clean) < MOST_CLEAN_FRAMES:
         frame = edge + direction * (len(clean) + 1)
         if not layer.first <= frame <= layer.last or frame in mixed:
             break
@@ -278,9 +271,9 @@ def _seam_request(
     def use(pictures: Mapping[int, Picture]) -> None:
         is_complete = all(frame in pictures for frame in (edge, *clean))
         if len(clean) >= LEAST_CLEAN and is_complete:
-            fact.seam = seam([pictures[frame] for frame in reversed(clean)], pictures[edge])
+            fact.seam = measure_seam([pictures[frame] for frame in reversed(clean)], pictures[edge])
 
     # The layer itself, not its preview: the loss of a preview would count.
     track = Track(layer.name, layer.role, layer.slug, [(layer.first, layer.last)], facts.size)
     frames = [edge, *clean] if len(clean) >= LEAST_CLEAN else []
-    return _Request(track, folder / layer.path, frames, fitting(*facts.size, STILL_SIDE), use)
+    return _Request(track, run.layers / layer.path, frames, fitting(*facts.size, STILL_SIDE), use)

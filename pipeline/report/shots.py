@@ -119,7 +119,7 @@ def shot_rows(facts: RunFacts, pictures: Mapping[str, str]) -> list[ShotListRow]
     if len(shots) < 2 and not facts.transitions:
         return []
     rows = [_shot_row(shot, facts, pictures) for shot in shots[:MAX_SHOTS]]
-    end = rows[-1]["first"] if len(shots) > MAX_SHOTS else facts.frames
+    end = rows[-1]["first"] if len(shots) > MAX_SHOTS else facts.last + 1
     rows += [_transition_row(item, facts) for item in facts.transitions if item.first <= end]
     # A cut and the shot that begins with it have the same first frame.
     return sorted(rows, key=lambda row: (row["first"], row["is_shot"]))

@@ -157,7 +157,7 @@ class Track:
 
 def cutouts(tracks: Sequence[Track]) -> list[CutoutData]:
     """Return the foregrounds that the page can lay on a colour."""
-    found: list[CutoutData] = []
+    data: list[CutoutData] = []
     for place, track in enumerate(tracks):
         if track.role != "foreground":
             continue
@@ -171,8 +171,8 @@ def cutouts(tracks: Sequence[Track]) -> list[CutoutData]:
             continue
         matte = mattes[0] if track.video else None
         on_board = track.video is not None and track.transparent
-        found.append({"foreground": place, "matte": matte, "board": on_board})
-    return found
+        data.append({"foreground": place, "matte": matte, "board": on_board})
+    return data
 
 
 def link(name: str) -> str:
@@ -205,7 +205,7 @@ def fitting(
 
 def shown_spans(facts: RunFacts) -> list[Span]:
     """Return the frames of which previews are made, at most :data:`LONGEST_PREVIEW`."""
-    first, last = facts.first, facts.frames - 1
+    first, last = facts.first, facts.last
     if last - first < LONGEST_PREVIEW:
         return [(first, last)]
     spans: list[Span] = []

@@ -4,8 +4,9 @@
 done by ``chain``, which calls ``execute`` once for each step. ``execute`` uses these modules in
 turn:
 
-1. ``opening`` opens the input and chooses device and folder. ``inputs`` refuses options that do
-   not fit the input, and ``input_notes`` says what the layers will not keep of it.
+1. ``device`` and ``folder_names`` choose the device and the folder. ``opening`` opens the input.
+   ``inputs`` refuses options that do not fit it, and ``input_notes`` says what the layers will not
+   keep of it.
 2. ``input_guard`` remembers the input's files, to notice if one changes meanwhile.
 3. ``restart`` does the task's work, and begins again where checkpoints are damaged.
 4. ``manifest`` describes what was made.

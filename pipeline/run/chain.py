@@ -32,9 +32,11 @@ from pipeline.run.chain_plan import (
     step_settings,
     unused_options,
 )
+from pipeline.run.device import pick_device
+from pipeline.run.folder_names import default_folder, refuse_input_as_folder
 from pipeline.run.input_guard import INPUT_STATES, states_of
 from pipeline.run.inputs import overrun_warning
-from pipeline.run.opening import default_folder, open_checked, pick_device, refuse_input_as_folder
+from pipeline.run.opening import open_checked
 from pipeline.run.summary import show_end
 from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import Reporter, Stages, reporter
@@ -222,8 +224,8 @@ class _Chain:
             share = 1 / len(names) / max(1, len(inputs))
             last = number == len(names)
             outputs: list[_StepInput] = []
-            for given in inputs:
-                outputs += self._do_step(number, name, given, share=share, last=last)
+            for step_input in inputs:
+                outputs += self._do_step(number, name, step_input, share=share, last=last)
             inputs = outputs
         return self._manifest(diagnoses, identity)
 
@@ -242,7 +244,7 @@ class _Chain:
         return names, diagnoses
 
     def _do_step(
-        self, number: int, name: str, given: _StepInput, *, share: float, last: bool
+        self, number: int, name: str, step_input: _StepInput, *, share: float, last: bool
     ) -> list[_StepInput]:
         """Do one task on one input, and return the inputs of the next step.
 
@@ -250,23 +252,23 @@ class _Chain:
         last: whether no step follows.
         """
         task = find_task(name)
-        folder = step_folder(number, name, given.label)
+        folder = step_folder(number, name, step_input.label)
         refuse_link(self.folder.path / folder)
-        if given.offset or given.label:
+        if step_input.offset or step_input.label:
             check_frame_options(self.settings, task)
         settings = step_settings(
             self.settings,
             task,
-            given.paths,
+            step_input.paths,
             self.folder.path / folder,
             first=number == 1,
             last=last,
             share=share,
         )
-        shown = ", ".join(printable(Path(path.name)) for path in given.paths)
+        shown = ", ".join(printable(Path(path.name)) for path in step_input.paths)
         self.announce(f"{folder}: --task {name} on {shown}")
-        out, made = execute.perform(settings, self.new_reporter())
-        contents: Any = made if made is not None else read_json(out / MANIFEST)
+        out, written = execute.perform(settings, self.new_reporter())
+        contents: Any = written if written is not None else read_json(out / MANIFEST)
         if contents is None:
             raise UnlayerError(
                 f"{out}: its {MANIFEST} cannot be read; do it again with --overwrite"
@@ -274,15 +276,15 @@ class _Chain:
         if number == 1:
             self.frames = contents["input"][0]["frames"]
         handed_on_role = None if last else task.roles[0]
-        self._record_step(name, folder, given, contents, handed_on_role)
+        self._record_step(name, folder, step_input, contents, handed_on_role)
         handed_on = [layer for layer in contents["layers"] if layer["role"] == handed_on_role]
-        return _next_inputs(out, given, handed_on)
+        return _next_inputs(out, step_input, handed_on)
 
     def _record_step(
         self,
         name: str,
         folder: str,
-        given: _StepInput,
+        step_input: _StepInput,
         contents: Mapping[str, Any],
         handed_on_role: str | None,
     ) -> None:
@@ -298,15 +300,15 @@ class _Chain:
             {
                 "task": name,
                 "path": folder,
-                "input": [self._relative(path) for path in given.paths],
+                "input": [self._relative(path) for path in step_input.paths],
                 "seconds": contents["report"]["seconds"],
             }
         )
         self.transitions += [
-            placed_transition(entry, folder, given.offset) for entry in contents["transitions"]
+            placed_transition(entry, folder, step_input.offset) for entry in contents["transitions"]
         ]
         self.layers += [
-            placed_layer(layer, folder, given.offset)
+            placed_layer(layer, folder, step_input.offset)
             for layer in contents["layers"]
             if layer["role"] != handed_on_role
         ]
@@ -355,21 +357,21 @@ class _Chain:
 
 
 def _next_inputs(
-    out: Path, given: _StepInput, layers: Sequence[Mapping[str, Any]]
+    out: Path, step_input: _StepInput, layers: Sequence[Mapping[str, Any]]
 ) -> list[_StepInput]:
     """Return the inputs that a step hands on.
 
-    out: the step's folder. given: what the step was done on. layers: the entries of the layers that
-    it hands on, in its own manifest.
+    out: the step's folder. step_input: what the step was done on. layers: the entries of the layers
+    that it hands on, in its own manifest.
     """
-    if len(given.paths) > 1 and layers:
+    if len(step_input.paths) > 1 and layers:
         # Pictures that were given together stay together.
-        return [_StepInput(tuple(out / layer["path"] for layer in layers), given.label)]
+        return [_StepInput(tuple(out / layer["path"] for layer in layers), step_input.label)]
     return [
         _StepInput(
             (out / layer["path"],),
-            layer["name"] if len(layers) > 1 else given.label,
-            given.offset + layer["first_frame"],
+            layer["name"] if len(layers) > 1 else step_input.label,
+            step_input.offset + layer["first_frame"],
         )
         for layer in layers
     ]

@@ -79,10 +79,10 @@ def interrupted_steps(chain: Path, task: str) -> list[Path]:
     """
     if os.path.lexists(chain / MANIFEST):
         return []
-    found = (read_json(chain / WORK / RECORD) or {}).get("task")
-    if not isinstance(found, str) or found == task:
+    recorded_task = (read_json(chain / WORK / RECORD) or {}).get("task")
+    if not isinstance(recorded_task, str) or recorded_task == task:
         return []
-    if found != AUTO and "," not in found:
+    if recorded_task != AUTO and "," not in recorded_task:
         # It is a run of one task, without steps.
         return []
     return [entry for entry in chain.iterdir() if _STEP.fullmatch(entry.name)]
@@ -103,8 +103,8 @@ def add_step_timelines(chain: Path, settings: Settings, info: ClipInfo) -> None:
         step_info = info
         if number:
             inputs = _inputs_of(chain, step)
-            given = step_settings(settings, task, inputs, chain, first=False, last=True)
-            step_info = open_checked(given).info
+            own_settings = step_settings(settings, task, inputs, chain, first=False, last=True)
+            step_info = open_checked(own_settings).info
         check_rate(settings.timeline, step_info)
         with claim(chain / step["path"]) as run:
             add_timelines(run, settings.timeline, step_info)

@@ -14,14 +14,16 @@ from typing import Any
 import torch
 
 from pipeline import __version__
-from pipeline.option_hints import OUT_OF_MEMORY, with_options
-from pipeline.program import program
+from pipeline.option_names import OUT_OF_MEMORY, with_options
+from pipeline.program import invocation
 from pipeline.run import manifest
 from pipeline.run.chain_folders import clear_chain, interrupted_steps, remove_runs
+from pipeline.run.device import pick_device
+from pipeline.run.folder_names import default_folder, refuse_input_as_folder
 from pipeline.run.input_guard import INPUT_STATES, InputChangedError, InputGuard, states_of
 from pipeline.run.input_notes import alpha_note, notes_of
 from pipeline.run.inputs import device_warning, input_warnings, overrun_warning
-from pipeline.run.opening import default_folder, open_checked, pick_device, refuse_input_as_folder
+from pipeline.run.opening import open_checked
 from pipeline.run.restart import RESTARTED, with_restart
 from pipeline.run.summary import show_end
 from pipeline.runtime.earlier_run import with_earlier_hints
@@ -320,7 +322,7 @@ def with_report(
             why = with_options(error)
         stages.warn(
             f"the layers are done, but report.html could not be made ({why}); "
-            f"{program()} report tries again"
+            f"{invocation()} report tries again"
         )
         return build_manifest(names, None), names
 

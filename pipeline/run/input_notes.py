@@ -145,7 +145,7 @@ def properties_of(info: ClipInfo) -> dict[str, object]:
     kind = scan.kind
     if kind != "progressive":
         kind = f"{kind} ({_FIELD_ORDERS.get(scan.parity, 'order unknown')})"
-    found: dict[str, object] = {
+    properties: dict[str, object] = {
         "scan": kind,
         "deinterlaced": scan.deinterlaced,
         "color": color.describe(),
@@ -166,6 +166,6 @@ def properties_of(info: ClipInfo) -> dict[str, object]:
     }
     return {
         name: value
-        for name, value in found.items()
+        for name, value in properties.items()
         if value not in (None, "", False, 0, []) and (name, value) not in _USUAL
     }

@@ -82,9 +82,9 @@ def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool
     name = printable(info.path)
     pictures = f"pictures ({name})"
     is_folder = len(settings.inputs) == 1 and settings.inputs[0].is_dir()
-    found = []
+    useless = []
     if info.is_picture or is_folder:
-        found += [
+        useless += [
             ("--stream", settings.stream is not None, pictures),
             ("--interlaced", settings.interlaced != "auto", pictures),
         ]
@@ -93,7 +93,7 @@ def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool
         one_picture = len(settings.inputs) == 1
         other_alpha = settings.alpha not in (None, "png", PREMULTIPLIED)
         other_codec = settings.codec not in (None, *PICTURE_CODECS)
-        found += [
+        useless += [
             ("--start", settings.start is not None, without_time),
             ("--end", settings.end is not None, without_time),
             ("--transition", one_picture and bool(settings.transition), f"one picture ({name})"),
@@ -110,7 +110,7 @@ def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool
                 f"{pictures}, which are written as PNG, JPEG, TIFF or EXR",
             ),
         ]
-    return found
+    return useless
 
 
 def input_warnings(settings: Settings) -> list[str]:

@@ -109,7 +109,7 @@ def identity(settings: Settings, sums: Sequence[str]) -> Identity:
     back from a manifest. Raises UnlayerError where the hint cannot be read, and UsageError where
     the run that is refined does not fit.
     """
-    found: dict[str, object] = {
+    facts: dict[str, object] = {
         "task": settings.task,
         "input": list(sums),
         "settings": settings.kept(),
@@ -120,12 +120,12 @@ def identity(settings: Settings, sums: Sequence[str]) -> Identity:
         hint = open_clip([path], max_pixels=settings.max_pixels, interlaced="keep")
         sums_of_hints += checksums([path], hint)
     if sums_of_hints:
-        found[HINT] = sums_of_hints if len(sums_of_hints) > 1 else sums_of_hints[0]
+        facts[HINT] = sums_of_hints if len(sums_of_hints) > 1 else sums_of_hints[0]
     if settings.refine is not None:
         earlier = EarlierRun.open(settings.refine, settings.task)
         earlier.check_input(sums)
-        found[REFINED] = earlier.checksum()
-    return identity_in_record(found)
+        facts[REFINED] = earlier.checksum()
+    return identity_in_record(facts)
 
 
 def build(

@@ -1,12 +1,8 @@
-"""Open the input of a run, and choose its device and its folder."""
+"""Open the input of a run, and check that the settings can fit it."""
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
-from pathlib import Path
-
-import torch
 
 from pipeline.run.inputs import check_fit, check_inputs
 from pipeline.settings import Settings
@@ -18,8 +14,6 @@ from stages.media.read import Clip, open_clip
 from stages.media.sniff import printable
 from stages.media.trial import try_files
 
-MAX_STEM = 200
-"""Bytes of the input's name in a folder's name, which file systems limit to 255 bytes."""
 HEADER_SECONDS = 1.0
 """Seconds by which a header may understate a clip's length."""
 HEADER_FRAMES = 2
@@ -132,67 +126,3 @@ def _seconds(info: ClipInfo) -> float | None:
     if info.frames:
         return float(info.frames / info.rate)
     return float(info.seconds) if info.seconds else None
-
-
-def default_folder(settings: Settings) -> Path:
-    """Return the run's folder where none is given: ``<stem>-<task>`` in the current folder.
-
-    A run that refines another one gets that one's name with the next number: ``dog-segment-2``.
-    """
-    if settings.refine is not None:
-        return Path(f"./{_next_name(settings.refine.resolve().name)}")
-    first = settings.inputs[0]
-    stem = first.resolve().name if first.is_dir() else first.stem
-    return Path(f"./{short_name(stem) or 'clip'}-{folder_word(settings.task)}")
-
-
-def _next_name(name: str) -> str:
-    """Return the name with the next number at its end; a name without one counts as the first."""
-    stem, _, number = name.rpartition("-")
-    # A long number is a date or another name, not a count of rounds.
-    if stem and re.fullmatch(r"[1-9]\d{0,2}", number, re.ASCII):
-        return f"{stem}-{int(number) + 1}"
-    return f"{short_name(name) or 'run'}-2"
-
-
-def folder_word(task: str) -> str:
-    """Return a value of ``--task`` as a part of a folder's name: ``watermark+transition``."""
-    return task.replace(" ", "").replace(",", "+")
-
-
-def refuse_input_as_folder(settings: Settings, out: Path) -> None:
-    """Raise UsageError where the run's folder is one of its inputs, or the run that it refines."""
-    if settings.refine is not None and out.resolve() == settings.refine.resolve():
-        raise UsageError(f"{out}: is the run to refine, which stays as it is; choose another --out")
-    if any(out.resolve() == path.resolve() for path in settings.inputs):
-        raise UsageError(f"{out}: is the input itself; choose another --out")
-
-
-def short_name(name: str) -> str:
-    """Return the beginning of a name, at most :data:`MAX_STEM` bytes."""
-    return name.encode(errors="surrogateescape")[:MAX_STEM].decode(errors="ignore")
-
-
-def pick_device(word: str) -> torch.device:
-    """Return the device that ``--device`` names.
-
-    ``auto`` is CUDA where there is a GPU, else the CPU. MPS is used only where it is asked for, as
-    it has not been measured. Raises UsageError where the device is missing.
-    """
-    if word == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(word)
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if not count:
-            raise UsageError(
-                f"--device {word}: there is no CUDA GPU that PyTorch {torch.__version__} can use; "
-                "choose --device cpu"
-            )
-        if device.index is not None and device.index >= count:
-            raise UsageError(
-                f"--device {word}: there are {count} GPUs, numbered from 0; choose a lower number"
-            )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("--device mps: this machine has no Metal GPU; choose --device cpu")
-    return device

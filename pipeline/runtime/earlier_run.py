@@ -31,7 +31,7 @@ MATTE = "matte"
 
 @dataclass(frozen=True)
 class _MatteFile:
-    """Hold one matte of the earlier run.
+    """One matte of the earlier run.
 
     path: its file, or its folder of numbered pictures. first, last: the frames that it covers.
     """
@@ -48,7 +48,7 @@ class _MatteFile:
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """Hold a finished run.
+    """A finished run.
 
     folder: where it is, as the user gave it. manifest: the contents of its ``manifest.json``.
     """
@@ -62,19 +62,19 @@ class EarlierRun:
 
         Raises UsageError where there is none, or where its manifest is damaged.
         """
-        found = read_json(folder / MANIFEST)
-        if found is None or identity_of(found) is None:
+        manifest = read_json(folder / MANIFEST)
+        if manifest is None or identity_of(manifest) is None:
             raise UsageError(
                 f"{_named(folder)}: holds no finished run; give the folder of a run of {task}"
             )
-        if found.get("task") != task:
-            other = found.get("task")
+        if manifest.get("task") != task:
+            other = manifest.get("task")
             raise UsageError(
                 f"{_named(folder)}: is a run of {other}, not of {task}; give one of {task}"
             )
-        if fault := _fault_of(found):
+        if fault := _fault_of(manifest):
             raise UsageError(f"{_named(folder)}: its {MANIFEST} is damaged ({fault})")
-        return cls(folder, found)
+        return cls(folder, manifest)
 
     def check_input(self, sums: Sequence[str]) -> None:
         """Raise UsageError where the earlier run had another input.
@@ -95,7 +95,7 @@ class EarlierRun:
 
         Raises UsageError where one is missing.
         """
-        found = []
+        files = []
         for layer in self.manifest.get("layers", []):
             if not isinstance(layer, dict) or layer.get("role") != MATTE:
                 continue
@@ -106,10 +106,10 @@ class EarlierRun:
                 raise UsageError(
                     f"{_named(self.folder)}: its layer {name} is missing; do that run again"
                 )
-            found.append(_MatteFile(path, layer["first_frame"], layer["last_frame"]))
-        if not found:
+            files.append(_MatteFile(path, layer["first_frame"], layer["last_frame"]))
+        if not files:
             raise UsageError(f"{_named(self.folder)}: has no matte that could be corrected")
-        return tuple(found)
+        return tuple(files)
 
     def checksum(self) -> str:
         """Return the SHA-256 of the matte's files."""
@@ -145,7 +145,7 @@ class EarlierRun:
         Raises UnlayerError where a file has fewer frames than its manifest says.
         """
         info = self.mattes[0].clip.info
-        whole = torch.zeros(len(indices), 1, info.height, info.width)
+        matte = torch.zeros(len(indices), 1, info.height, info.width)
         places = {frame: place for place, frame in enumerate(indices)}
         for each in self.mattes:
             first, last = max(each.first, indices[0]), min(each.last, indices[-1])
@@ -155,14 +155,14 @@ class EarlierRun:
             for block in each.clip.blocks(first - each.first, last - each.first):
                 for index, pixels in enumerate(block.pixels, block.first + each.first):
                     if (place := places.get(index)) is not None:
-                        whole[place] += pixels.mean(0, keepdim=True)
+                        matte[place] += pixels.mean(0, keepdim=True)
                         missing.discard(index)
             if missing:
                 raise UnlayerError(
                     f"{_named(self.folder)}: its {printable(each.path)} ends before frame "
                     f"{min(missing)}; do that run again"
                 )
-        return whole.clamp(0, 1)
+        return matte.clamp(0, 1)
 
     def hints(self, option: str) -> list[tuple[HintArgument, bool]]:
         """Return the earlier run's hints, and whether each is still as it was.

@@ -58,8 +58,8 @@ def check_memory(needed: float, settings: Settings, what: str) -> str | None:
     if needed <= planned_bytes(settings):
         return None
     if settings.max_memory:
-        given, wants = format_two_sizes(settings.max_memory, total)
-        raise UsageError(f"--max-memory {given} is too little for {what}; it needs about {wants}")
+        allowed, wants = format_two_sizes(settings.max_memory, total)
+        raise UsageError(f"--max-memory {allowed} is too little for {what}; it needs about {wants}")
     if total > (have := machine_memory() or DEFAULT_PLAN_BYTES):
         has, wants = format_two_sizes(have, total)
         raise UnlayerError(

@@ -54,11 +54,11 @@ class Store:
             ) from error
         self._check_protocol(url)
         try:
-            found: tuple[Any, str] = url_to_fs(self.url)
+            opened: tuple[Any, str] = url_to_fs(self.url)
         except Exception as error:
             raise UsageError(f"--store {url}: {_first_line(error)}") from error
-        self.files = found[0]
-        self.root = found[1].rstrip("/")
+        self.files = opened[0]
+        self.root = opened[1].rstrip("/")
         # On this machine links are refused, as in every run's folder.
         self.local = "file" in _protocols(self.files)
         self._known: dict[str, tuple[int, int]] = {}
@@ -175,10 +175,10 @@ class Store:
         """
         if not self.files.exists(self.root):
             return []
-        found = self.files.find(self.root, detail=True)
+        entries = self.files.find(self.root, detail=True)
         names = [
             path[len(self.root) + 1 :]
-            for path, facts in found.items()
+            for path, facts in entries.items()
             if facts.get("type") == "file" and not facts.get("islink")
         ]
         return [name for name in names if _is_inside(name)]

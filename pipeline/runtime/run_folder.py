@@ -143,8 +143,8 @@ class RunFolder:
 
     def _finished_content(self, identity: Identity, *, elsewhere: bool) -> Content:
         """Return which kind of finished run is in the folder; arguments as :meth:`content_for`."""
-        found = identity_of(read_json(self.path / MANIFEST) or {})
-        if found is None or not is_same_run(found, identity):
+        finished = identity_of(read_json(self.path / MANIFEST) or {})
+        if finished is None or not is_same_run(finished, identity):
             return Content.FINISHED_OTHER
         is_complete = elsewhere or not self._missing()
         return Content.FINISHED if is_complete else Content.INCOMPLETE
@@ -358,7 +358,7 @@ def claim(path: Path) -> Iterator[RunFolder]:
     The lock ends with its process. A folder that this made and that stays empty is removed. Raises
     UnlayerError where the folder cannot be written or another run holds it.
     """
-    made = not path.exists()
+    is_new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = locked_file(path / ".lock")
@@ -374,6 +374,6 @@ def claim(path: Path) -> Iterator[RunFolder]:
         with suppress(OSError):
             (path / ".lock").unlink()
         lock.close()
-        if made:
+        if is_new:
             with suppress(OSError):
                 path.rmdir()

@@ -38,7 +38,7 @@ class SequenceFiles:
 
 def sequences_of(manifest: Mapping[str, object]) -> dict[str, SequenceFiles]:
     """Return the sequences that a manifest names, by the names of their folders."""
-    found = {}
+    sequences = {}
     layers = manifest.get("layers")
     for layer in layers if isinstance(layers, list) else []:
         pattern = layer.get("pattern") if isinstance(layer, dict) else None
@@ -47,8 +47,8 @@ def sequences_of(manifest: Mapping[str, object]) -> dict[str, SequenceFiles]:
             continue
         name, first, last = (layer.get(key) for key in ("path", "first_frame", "last_frame"))
         if isinstance(name, str) and isinstance(first, int) and isinstance(last, int):
-            found[name] = SequenceFiles(first, last, match[1])
-    return found
+            sequences[name] = SequenceFiles(first, last, match[1])
+    return sequences
 
 
 def foreign_entry(folder: Path, files: SequenceFiles | None = None) -> Path | None:

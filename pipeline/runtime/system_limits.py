@@ -24,15 +24,15 @@ def cores() -> int:
     Parts of a core are rounded up.
     """
     if hasattr(os, "sched_getaffinity"):
-        found = len(os.sched_getaffinity(0))
+        count = len(os.sched_getaffinity(0))
     else:
-        found = os.cpu_count() or 1
+        count = os.cpu_count() or 1
     for group in _groups("cpu"):
         with suppress(OSError, ValueError, ZeroDivisionError):
             quota, period = _cpu_quota(group)
             if quota > 0:
-                found = min(found, -(-quota // period))
-    return max(1, found)
+                count = min(count, -(-quota // period))
+    return max(1, count)
 
 
 def _cpu_quota(group: Path) -> tuple[int, int]:
@@ -53,10 +53,10 @@ def _cpu_quota(group: Path) -> tuple[int, int]:
 
 def machine_memory() -> int | None:
     """Return the bytes of memory that this process may have, or ``None`` where that is unknown."""
-    found = list(_limits(lambda limit, group: limit))
+    amounts = list(_limits(lambda limit, group: limit))
     with suppress(ValueError, OSError, AttributeError):
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(found, default=None)
+        amounts.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(amounts, default=None)
 
 
 def free_memory() -> int | None:
@@ -64,14 +64,14 @@ def free_memory() -> int | None:
 
     Returns ``None`` where that is unknown.
     """
-    found = list(_limits(lambda limit, group: max(0, limit - _used(group))))
+    amounts = list(_limits(lambda limit, group: max(0, limit - _used(group))))
     try:
         # Memory that only caches files counts as free here, but not in SC_AVPHYS_PAGES.
-        found.append(1024 * value_of(MEMINFO, "MemAvailable:"))
+        amounts.append(1024 * value_of(MEMINFO, "MemAvailable:"))
     except (OSError, ValueError, StopIteration):
         with suppress(ValueError, OSError, AttributeError):
-            found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(found, default=None)
+            amounts.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(amounts, default=None)
 
 
 def _limits(value: Callable[[int, Path], int]) -> Iterator[int]:

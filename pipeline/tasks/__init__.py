@@ -103,15 +103,15 @@ def offered() -> dict[str, list[EntryPoint]]:
 
     Names that could not be part of a folder's name are left out.
     """
-    found: dict[str, list[EntryPoint]] = {}
+    points: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=GROUP):
         if _NAME.fullmatch(point.name):
-            same_name = found.setdefault(point.name, [])
+            same_name = points.setdefault(point.name, [])
             # A package that is installed twice is found twice.
             known = [(other.value, package_of(other)) for other in same_name]
             if (point.value, package_of(point)) not in known:
                 same_name.append(point)
-    return found
+    return points
 
 
 def package_of(point: EntryPoint) -> str:

@@ -29,12 +29,12 @@ def account(figures: Mapping[str, float]) -> str:
             "The foreground covers less than 0.1 % of the picture: "
             "nearly all of the background is the input."
         )
-    found = f"The foreground and its edge hide {100 * hidden:.1f} % of the background"
+    hidden_part = f"The foreground and its edge hide {100 * hidden:.1f} % of the background"
     seen = 100 * figures["explained"] / hidden
     if seen < 0.5:
-        return f"{found}: no other frame shows it, so that it is filled in."
+        return f"{hidden_part}: no other frame shows it, so that it is filled in."
     rest = ", the rest is filled in." if seen < 99.5 else "."
-    return f"{found}: {seen:.0f} % of that is seen in other frames{rest}"
+    return f"{hidden_part}: {seen:.0f} % of that is seen in other frames{rest}"
 
 
 RECIPE = Recipe(

@@ -23,14 +23,14 @@ def account(figures: Mapping[str, float]) -> str:
     if figures["opacity"] == 0:
         return "No mark was found: the clean layer is the input."
     covered = figures["explained"] + figures["invented"]
-    found = f"The mark that was found covers {100 * covered:.1f} % of the picture"
+    covered_part = f"The mark that was found covers {100 * covered:.1f} % of the picture"
     if figures["invented"] == 0:
-        return f"{found}: what is beneath was computed from what shows through."
+        return f"{covered_part}: what is beneath was computed from what shows through."
     if figures["explained"] == 0:
-        return f"{found}: nothing shows through, so that all of it is filled in."
+        return f"{covered_part}: nothing shows through, so that all of it is filled in."
     filled = 100 * figures["invented"] / covered
     return (
-        f"{found}: {filled:.0f} % of that is filled in, "
+        f"{covered_part}: {filled:.0f} % of that is filled in, "
         "the rest was computed from what shows through."
     )
 

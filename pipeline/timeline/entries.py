@@ -15,7 +15,7 @@ MAX_FRAME = 10**9
 
 @dataclass(frozen=True)
 class UsableFrames:
-    """Hold in which mixed frames both scenes of a transition are expected to be usable.
+    """In which mixed frames both scenes of a transition are expected to be usable.
 
     outgoing_until: the last usable frame of the outgoing scene. incoming_from: the first one of the
     incoming scene. ``None`` where no mixed frame is usable.
@@ -27,7 +27,7 @@ class UsableFrames:
 
 @dataclass(frozen=True)
 class TransitionEntry:
-    """Hold a transition as the manifest lists it.
+    """A transition as the manifest lists it.
 
     first, last: its mixed frames; a cut has none, so ``last`` is one less than ``first``.
     outgoing, incoming: names of the scenes; ``None`` where that side is a plain colour.
@@ -68,7 +68,7 @@ class TransitionEntry:
 
 @dataclass(frozen=True)
 class ColorEntry:
-    """Hold a stretch of frames of a plain colour ``#rrggbb`` that belong to no scene."""
+    """A stretch of frames of a plain colour ``#rrggbb`` that belong to no scene."""
 
     first: int
     last: int

@@ -25,15 +25,15 @@ def warning_markers(warnings: Iterable[str], begin: int, end: int) -> tuple[Time
 
     begin, end: the first and the last frame of the timeline.
     """
-    found = []
+    markers = []
     for text in warnings:
         match = _NAMED_FRAMES.search(text)
         first = int(match[1]) if match else begin
         last = int(match[2] or match[1]) if match else begin
         if not begin <= first <= last <= end:
             first = last = begin
-        found.append(TimelineMarker(first, last, " ".join(text.split()), is_warning=True))
-    return in_order(found)
+        markers.append(TimelineMarker(first, last, " ".join(text.split()), is_warning=True))
+    return in_order(markers)
 
 
 def poor_quality_markers(transitions: Iterable[TransitionEntry]) -> list[TimelineMarker]:

@@ -119,17 +119,17 @@ def _cells(text: str) -> list[tuple[int, Mapping[str, str]]]:
 
 def _headings(cells: Sequence[str]) -> list[str]:
     """Return the headings, in lower case; raise UsageError where a necessary one is missing."""
-    found = [cell.lower() for cell in cells]
-    if "kind" not in found or not {"first_frame", "first_timecode"} & set(found):
+    headings = [cell.lower() for cell in cells]
+    if "kind" not in headings or not {"first_frame", "first_timecode"} & set(headings):
         raise UsageError(
             "line 1: has no headings; it must have kind, and first_frame and last_frame or "
             "first_timecode and last_timecode"
         )
-    named = [name for name in found if name]
+    named = [name for name in headings if name]
     twice = [name for name in named if named.count(name) > 1]
     if twice:
         raise UsageError(f"line 1: has the heading {twice[0]} twice")
-    return found
+    return headings
 
 
 def _wrong(line: int, what: str) -> UsageError:
@@ -145,9 +145,9 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
             line, f"{kind!r} is no kind; choose {', '.join(known)}{did_you_mean(kind, known)}"
         )
     match = _FOUND.fullmatch(cells.get("found", ""))
-    found = (None, None) if match is None else (int(match[1]), int(match[2]))
-    first, first_edited = _frame(line, cells, "first", found[0], clock)
-    last, last_edited = _frame(line, cells, "last", found[1], clock)
+    frames = (None, None) if match is None else (int(match[1]), int(match[2]))
+    first, first_edited = _frame(line, cells, "first", frames[0], clock)
+    last, last_edited = _frame(line, cells, "last", frames[1], clock)
     effect, color = _effect_and_color(line, cells, kind)
     row = ListRow(line=line, kind=kind, first=first, last=last, effect=effect, color=color)
     if kind == SHOT:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.run.opening import short_name
+from pipeline.run.folder_names import short_name
 from pipeline.runtime.run_folder import RunFolder
 from pipeline.runtime.run_record import MANIFEST, read_json, write_json
 from pipeline.timeline.build import timeline_of_run, timeline_of_source

@@ -87,7 +87,7 @@ def _bounds(frames: Tensor, transmission: Tensor) -> tuple[Tensor, Tensor]:
     the second, the part :data:`MANY_HIGHLIGHTS`. Each is ``(1, 3, 1, 1)``.
     """
     thick = (1 - transmission).flatten()
-    found = []
+    bounds = []
     for channel in range(3):
         one = frames[:, channel : channel + 1]
         needed = ((one - transmission) / (1 - transmission)).flatten()
@@ -96,8 +96,8 @@ def _bounds(frames: Tensor, transmission: Tensor) -> tuple[Tensor, Tensor]:
         share = thick[order].cumsum(0) / thick.sum()
         parts = torch.tensor([FEW_HIGHLIGHTS, MANY_HIGHLIGHTS], dtype=share.dtype)
         at = torch.searchsorted(share, parts).clamp(max=len(values) - 1)
-        found.append(values[at].clamp(LEAST_AIRLIGHT, 1))
-    few, many = torch.stack(found, 1)
+        bounds.append(values[at].clamp(LEAST_AIRLIGHT, 1))
+    few, many = torch.stack(bounds, 1)
     return few.view(1, 3, 1, 1), many.view(1, 3, 1, 1)
 
 

@@ -27,14 +27,14 @@ class DrawnTransmission:
     """What the networks found.
 
     guide: the frames that they were fitted to, ``(T, 3, h, w)``. transmission: ``(T, 1, h, w)``.
-    steps: of the fit, for each frame where frames have networks of their own. whole: steps of the
-    whole fit.
+    steps: of the fit, for each frame where frames have networks of their own.
+    full_steps: the same without a time budget.
     """
 
     guide: Tensor
     transmission: Tensor
     steps: int
-    whole: int
+    full_steps: int
 
 
 def published_airlight(frame: Tensor, context: SeparationContext) -> tuple[Tensor, int]:
@@ -46,8 +46,8 @@ def published_airlight(frame: Tensor, context: SeparationContext) -> tuple[Tenso
     estimate = published.dark_channel_airlight(small)
     fit = partial(published.fit_haze, small, estimate, fixed=False)
     steps = planned_steps(lambda count: fit(fit_run(context, count)), published.STEPS, context)
-    found = fit(fit_run(context, steps, fit_progress(context, "published airlight")))
-    return found.airlight, found.steps
+    layers = fit(fit_run(context, steps, fit_progress(context, "published airlight")))
+    return layers.airlight, layers.steps
 
 
 def published_transmission(
@@ -61,15 +61,15 @@ def published_transmission(
     size = (small.shape[-2], small.shape[-1])
     light = over_picture(airlight, size)
 
-    def fit(some: Tensor, run: FitRun) -> Tensor:
-        return published.fit_frames(some, light, run)
+    def fit(pictures: Tensor, run: FitRun) -> Tensor:
+        return published.fit_frames(pictures, light, run)
 
-    whole = published.STEPS * len(small)
-    steps = planned_steps(lambda count: fit(small[:1], fit_run(context, count)), whole, context)
+    of_all = published.STEPS * len(small)
+    steps = planned_steps(lambda count: fit(small[:1], fit_run(context, count)), of_all, context)
     each = max(1, steps // len(small))
     note = fit_progress(context, "published networks", of_all=FIT)
-    found = fit(small, fit_run(context, each, note))
-    return DrawnTransmission(small, found, each, published.STEPS)
+    transmission = fit(small, fit_run(context, each, note))
+    return DrawnTransmission(small, transmission, each, published.STEPS)
 
 
 def coupled_transmission(
@@ -80,5 +80,5 @@ def coupled_transmission(
     size = (small.shape[-2], small.shape[-1])
     fit = partial(coupled.fit_haze, small, over_picture(airlight, size))
     steps = coupled_steps(lambda count: fit(fit_run(context, count)), context)
-    found = fit(fit_run(context, steps, fit_progress(context, "networks", of_all=FIT)))
-    return DrawnTransmission(small, resize(found, size), steps, STEPS)
+    transmission = fit(fit_run(context, steps, fit_progress(context, "networks", of_all=FIT)))
+    return DrawnTransmission(small, resize(transmission, size), steps, STEPS)

@@ -10,7 +10,7 @@ from stages.context import FitSettings, SeparationContext
 from stages.dehaze.layers import DehazeSurvey, separate, survey
 from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, spread, verdict_of
 
-BELIEVED = 0.1
+BELIEVED_EVIDENCE = 0.1
 """Part of the optical depth above which the verdict is ``there``.
 
 Of 80 drawn clean inputs 2 had more than this, and of 80 with haze of at least 20 % 77 had. Any
@@ -18,11 +18,11 @@ limit from 0.02 to 0.1 gives the same verdicts.
 """
 DEPTH_ERROR = 0.3
 """Part of the optical depth by which it may be wrong. Chosen by us."""
-LOOKED_AT = 4
+EVIDENCE_FRAMES = 4
 """Frames in which the evidence is sought, half as many as the task surveys."""
-PLAIN = 0.01
+PLAIN_DEVIATION = 0.01
 """Standard deviation of all values up to which a picture is plain: about two steps of 8 bits."""
-MEASURED = 2
+MEASURED_FRAMES = 2
 """Frames in which the transmission is measured."""
 
 
@@ -34,8 +34,8 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     believed is; each with :data:`DEPTH_ERROR` beyond it.
     """
     context = SeparationContext(FitSettings())
-    frames = spread(sample.frames, LOOKED_AT)
-    if float(frames.std(unbiased=False)) < PLAIN:
+    frames = spread(sample.frames, EVIDENCE_FRAMES)
+    if float(frames.std(unbiased=False)) < PLAIN_DEVIATION:
         return Diagnosis("haze", NOT_THERE, "the picture is plain, so it does not tell")
     groups = [frames]
     if sample.unordered:
@@ -54,7 +54,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
         "transmission_interval": [round(low, 3), round(high, 3)],
     }
     account = f"it lets {100 * low:.0f} to {100 * high:.0f} % of the light through on average"
-    return Diagnosis("haze", verdict_of(sure, 0.0, BELIEVED), account, evidence)
+    return Diagnosis("haze", verdict_of(sure, 0.0, BELIEVED_EVIDENCE), account, evidence)
 
 
 def _transmission(
@@ -67,12 +67,14 @@ def _transmission(
 
     power: the part of the optical depth that counts as haze; ``None`` for the part believed.
     """
-    found = []
+    transmissions = []
     for frames, facts in zip(groups, surveys, strict=True):
-        taken = facts.sure if power is None else power
-        if taken == 0:
-            found.append(1.0)
+        believed = facts.sure if power is None else power
+        if believed == 0:
+            transmissions.append(1.0)
             continue
-        made = separate(spread(frames, MEASURED), replace(facts, sure=taken), context)
-        found.append(made.report["mean_transmission"])
-    return sum(found) / len(found)
+        separation = separate(
+            spread(frames, MEASURED_FRAMES), replace(facts, sure=believed), context
+        )
+        transmissions.append(separation.report["mean_transmission"])
+    return sum(transmissions) / len(transmissions)

@@ -67,10 +67,10 @@ def _upper_floor(floors: Floors) -> float:
     """
     height = floors.veil.shape[-2]
     cuts = [height * k // BANDS for k in range(BANDS + 1)]
-    found = []
+    band_floors = []
     for top, bottom in zip(cuts, cuts[1:], strict=False):
         veil = floors.veil[..., top:bottom, :]
         texture = floors.texture[..., top:bottom, :]
         if texture.numel() and float(texture.mean()) > LEAST_TEXTURE:
-            found.append(quantile_or_zero(veil, texture, DARKER_PART))
-    return min(found[0], found[1], 2 * found[2]) if len(found) > 2 else 0.0
+            band_floors.append(quantile_or_zero(veil, texture, DARKER_PART))
+    return min(band_floors[0], band_floors[1], 2 * band_floors[2]) if len(band_floors) > 2 else 0.0

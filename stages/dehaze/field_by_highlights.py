@@ -111,7 +111,7 @@ def _highlights(frames: Tensor, transmission: Tensor, parts: tuple[int, int]) ->
         [size * k // count for k in range(count + 1)]
         for size, count in zip(frames.shape[-2:], parts, strict=True)
     )
-    found = torch.empty(1, 3, *parts)
+    airlights = torch.empty(1, 3, *parts)
     for i, (top, bottom) in enumerate(pairwise(rows)):
         for j, (left, right) in enumerate(pairwise(columns)):
             haze = 1 - transmission[..., top:bottom, left:right].flatten()
@@ -119,5 +119,5 @@ def _highlights(frames: Tensor, transmission: Tensor, parts: tuple[int, int]) ->
             values, order = part.sort(1, descending=True)
             share = haze[order].cumsum(1) / haze.sum()
             at = (share < HIGHLIGHT_PART).sum(1, keepdim=True).clamp(max=len(haze) - 1)
-            found[0, :, i, j] = values.gather(1, at)[:, 0]
-    return found.clamp(LEAST_AIRLIGHT, 1)
+            airlights[0, :, i, j] = values.gather(1, at)[:, 0]
+    return airlights.clamp(LEAST_AIRLIGHT, 1)

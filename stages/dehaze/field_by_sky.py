@@ -107,12 +107,12 @@ def reached(candidates: Tensor, seeds: Tensor) -> Tensor:
     candidates, seeds: ``(T, 1, h, w)`` of bool. The result is 0 or 1, as float.
     """
     gap = max(1, round(CROSSED_GAP * max(candidates.shape[-2:])))
-    found = (candidates & seeds).float()
+    connected = (candidates & seeds).float()
     while True:
-        further = box_max(found, gap) * candidates
-        if torch.equal(further, found):
-            return found
-        found = further
+        further = box_max(connected, gap) * candidates
+        if torch.equal(further, connected):
+            return connected
+        connected = further
 
 
 def evenness(frames: Tensor) -> Tensor:
@@ -157,16 +157,16 @@ def _fitted(offset: Tensor, weight: Tensor, nodes: tuple[int, int]) -> Tensor:
     values = offset.flatten(2)
     sure = weight.flatten(2)
     trusted = sure
-    found = values.new_zeros(3, len(basis))
+    field = values.new_zeros(3, len(basis))
     for _ in range(TURNS):
         total = trusted.mean().clamp_min(1e-12)
         middle = (trusted * values).mean((0, 2), keepdim=True) / total
         matrix = (basis * trusted.mean((0, 1))) @ basis.T / basis.shape[1] + penalty
         right = basis @ (trusted * (values - middle)).mean(0).T / basis.shape[1]
-        found = torch.linalg.solve(matrix, right).T + middle[0]
-        missed = (values - found @ basis).square().mean(1, keepdim=True)
+        field = torch.linalg.solve(matrix, right).T + middle[0]
+        missed = (values - field @ basis).square().mean(1, keepdim=True)
         trusted = sure / (1 + missed / OUTLIER_DISTANCE**2)
-    return found.view(1, 3, *nodes)
+    return field.view(1, 3, *nodes)
 
 
 def _grid_system(nodes: tuple[int, int], size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -71,7 +71,7 @@ NO_HAZE = (
     "no haze found in {frames}: the clear layer is the input itself; "
     "{strength} 2 removes what little there may be"
 )
-AS_TOLD = "{strength} 0 keeps the haze of {frames}: the clear layer is the input itself"
+HAZE_KEPT = "{strength} 0 keeps the haze of {frames}: the clear layer is the input itself"
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         return _separated_one_by_one(frames, context)
     seconds: dict[str, float] = defaultdict(float)
     is_forced = facts.sure == 0 and context.should_separate(facts.sure, 0.0)
-    taken = power(1.0 if is_forced else facts.sure, context.strength)
-    if taken == 0:
+    exponent = power(1.0 if is_forced else facts.sure, context.strength)
+    if exponent == 0:
         return _untouched(frames, facts.airlight, found=facts.sure > 0)
     size = (frames.shape[-2], frames.shape[-1])
     airlight = over_picture(facts.airlight, size)
@@ -149,7 +149,7 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
     with clocked(seconds, "transmission"):
         working, turns = _working_transmission(frames, facts, context, figures)
     with clocked(seconds, "finish"):
-        transmission, clear = _finished(frames, working, airlight, taken, context)
+        transmission, clear = _frames_at_full_size(frames, working, airlight, exponent, context)
     layers = {
         "clear": clear,
         "transmission": transmission,
@@ -158,7 +158,7 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "mean_transmission": float(transmission.mean()),
-        "power": taken,
+        "power": exponent,
         "turns": float(turns),
         "untouched": 0.0,
         **figures,
@@ -173,17 +173,17 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
     return Separation(layers, frozenset({"airlight"}), report, dict(seconds), notes=notes)
 
 
-def _finished(
+def _frames_at_full_size(
     frames: Tensor,
     working: _WorkingTransmission,
     airlight: Tensor,
-    taken: float,
+    exponent: float,
     context: SeparationContext,
 ) -> tuple[Tensor, Tensor]:
     """Return transmission ``(T, 1, H, W)`` and clear layer ``(T, 3, H, W)`` at full size.
 
-    frames: at full size. airlight: as :func:`stages.dehaze.model.over_picture` returns it. taken:
-    from :func:`power`.
+    frames: at full size. airlight: as :func:`stages.dehaze.model.over_picture` returns it.
+    exponent: from :func:`power`.
     """
     published = context.settings.is_published
     transmission, clear = torch.empty_like(frames[:, :1]), torch.empty_like(frames)
@@ -194,7 +194,7 @@ def _finished(
         fine = _at_full_size(
             working.frames[one], working.transmission[one], frames[one], published=published
         )
-        transmission[one], clear[one] = settled(frames[one], fine**taken, airlight)
+        transmission[one], clear[one] = consistent_layers(frames[one], fine**exponent, airlight)
     return transmission, clear
 
 
@@ -229,14 +229,14 @@ def _working_transmission(
     if context.settings.is_published:
         drawn = published_transmission(frames, facts.airlight, context)
         figures["fit_steps"] = float(facts.steps + drawn.steps)
-        figures["whole_fit_steps"] = 2.0 * drawn.whole
+        figures["whole_fit_steps"] = 2.0 * drawn.full_steps
         return _WorkingTransmission(drawn.guide, drawn.transmission), 0
     if context.settings.preset == "coupled":
         drawn = coupled_transmission(frames, facts.airlight, context)
         figures["fit_steps"] = float(drawn.steps)
         return _WorkingTransmission(drawn.guide, drawn.transmission), 0
     small = shrunk(frames, context.working_pixels(WORK_PIXELS))
-    transmission, turns = _fitted(small, facts, context)
+    transmission, turns = _fitted_transmission(small, facts, context)
     return _WorkingTransmission(small, transmission), turns
 
 
@@ -258,11 +258,13 @@ def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
         "turns": 0.0,
         "untouched": 1.0,
     }
-    note = Note(AS_TOLD if found else NO_HAZE, tuple(range(len(frames))))
+    note = Note(HAZE_KEPT if found else NO_HAZE, tuple(range(len(frames))))
     return Separation(layers, frozenset({"airlight"}), report, {}, notes=(note,))
 
 
-def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> tuple[Tensor, int]:
+def _fitted_transmission(
+    small: Tensor, facts: DehazeSurvey, context: SeparationContext
+) -> tuple[Tensor, int]:
     """Fit the envelope; return the working frames' transmission ``(T, 1, h, w)`` and the turns."""
     assert facts.airlight is not None
     airlight = facts.airlight
@@ -298,11 +300,13 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: DehazeSurvey) -> di
     far as the clear picture lies in [0, 1].
     """
     del facts
-    transmission, clear = settled(frames, layers["transmission"], layers["airlight"])
+    transmission, clear = consistent_layers(frames, layers["transmission"], layers["airlight"])
     return layers | {"transmission": transmission, "clear": clear}
 
 
-def settled(frames: Tensor, transmission: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
+def consistent_layers(
+    frames: Tensor, transmission: Tensor, airlight: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the transmission as a file holds it, and the clear picture that follows from it.
 
     The transmission ``(T, 1, H, W)`` is raised where the clear picture would leave [0, 1], and

@@ -83,9 +83,9 @@ def find_ties(frames: Tensor) -> MotionTies | None:
         return None
     size = grid_size((frames.shape[-2], frames.shape[-1]))
     pairs = [(t, t + 1) for t in range(len(frames) - 1)]
-    found = flows(frames, pairs + [(u, t) for t, u in pairs])
-    forward = torch.stack([found[t, u] for t, u in pairs])
-    backward = torch.stack([found[u, t] for t, u in pairs])
+    flow_of_pair = flows(frames, pairs + [(u, t) for t, u in pairs])
+    forward = torch.stack([flow_of_pair[t, u] for t, u in pairs])
+    backward = torch.stack([flow_of_pair[u, t] for t, u in pairs])
     trust = consistency(forward, backward, FLOW_TOLERANCE)
     return MotionTies(resize_flow(forward, size), resize(trust, size))
 

@@ -206,8 +206,8 @@ class TransitionKind:
         return self.undo not in ("nothing", "hold")
 
     @property
-    def extends_scenes(self) -> bool:
-        """Whether both scenes go on through the frames of this kind, taken apart or held."""
+    def extends_shots(self) -> bool:
+        """Whether both shots go on through the frames of this kind, taken apart or held."""
         return self.undo != "nothing"
 
     @property

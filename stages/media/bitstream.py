@@ -38,25 +38,25 @@ def scan_packet(data: bytes, codec: str) -> Messages:
 
     Raises IndexError, ValueError or struct.error where the data is damaged.
     """
-    found = Messages()
+    messages = Messages()
     if "av1" in codec:
         for kind, content in _av1_units(data):
             if kind == _AV1_METADATA and content:
-                found = _take_av1(found, content)
+                messages = _take_av1(messages, content)
     elif codec in ("hevc", "h264"):
         for unit in _units(data):
             if codec == "hevc":
                 kind = unit[0] >> 1 & 63
                 body = unit[2:]
                 if kind == _HEVC_RPU:
-                    found = replace(found, dolby_vision=True)
+                    messages = replace(messages, dolby_vision=True)
             else:
                 kind = unit[0] & 31
                 body = unit[1:]
             if kind in (_HEVC_SEI if codec == "hevc" else (_H264_SEI,)):
                 for payload, content in _messages(body.replace(b"\0\0\3", b"\0\0")):
-                    found = _take(found, payload, content)
-    return found
+                    messages = _take(messages, payload, content)
+    return messages
 
 
 def _take(found: Messages, payload: int, content: bytes) -> Messages:

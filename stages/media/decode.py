@@ -195,16 +195,16 @@ def frames_from(frames: Iterator[VideoFrame], wanted: int) -> Iterator[VideoFram
 
     Raises :class:`SeekError` where that frame is not among them.
     """
-    found = False
+    is_reached = False
     for frame in frames:
-        if not found:
+        if not is_reached:
             if frame.pts is None or frame.pts > wanted:
                 raise SeekError
             if frame.pts < wanted:
                 continue
-            found = True
+            is_reached = True
         yield frame
-    if not found:
+    if not is_reached:
         raise SeekError
 
 

@@ -98,8 +98,8 @@ def deinterlaced(frames: Iterator[NumberedFrame], scan: ScanType) -> Generator[N
         waiting.append(item)
         if scan.kind == "telecined":
             lumas.append(_luma(item[2]))
-        for made in graph.push(item[2]):
-            yield _result_for_oldest(made, waiting, lumas, scan)
+        for progressive in graph.push(item[2]):
+            yield _result_for_oldest(progressive, waiting, lumas, scan)
     if graph is not None:
         yield from _finished(graph, waiting, lumas, scan)
 
@@ -108,8 +108,8 @@ def _finished(
     graph: _Bwdif, waiting: list[NumberedFrame], lumas: list[Luma], scan: ScanType
 ) -> Generator[NumberedFrame]:
     """Yield the results for all waiting frames, as no frame follows them."""
-    for made in graph.push(None):
-        yield _result_for_oldest(made, waiting, lumas, scan)
+    for progressive in graph.push(None):
+        yield _result_for_oldest(progressive, waiting, lumas, scan)
     # The filter returns nothing for a single frame.
     yield from waiting
 
@@ -182,8 +182,8 @@ class _Bwdif:
             self._graph.push(None)
         while True:
             try:
-                made = self._graph.pull()
+                filtered = self._graph.pull()
             except (BlockingIOError, EOFError):
                 return
-            assert isinstance(made, VideoFrame)
-            yield made
+            assert isinstance(filtered, VideoFrame)
+            yield filtered

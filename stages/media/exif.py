@@ -106,22 +106,22 @@ def read_dpi(path: Path) -> tuple[float, float] | None:
 
     Never raises.
     """
-    found: tuple[float, float] | None = None
+    dpi: tuple[float, float] | None = None
     with contextlib.suppress(*_FAULTS), path.open("rb") as file:
         head = file.read(16)
         if head.startswith(PNG_SIGNATURE):
-            found = _png_dpi(file)
+            dpi = _png_dpi(file)
         elif head.startswith(JPEG_START):
-            found = _jpeg_dpi(file)
+            dpi = _jpeg_dpi(file)
         is_tiff = head[:4] in TIFF_ORDERS
         block = None if is_tiff else _block_in(file, head)
         view = file if is_tiff else io.BytesIO(block or b"")
         main = read_directory(view, *_start(view))
-        found = found or _dpi_of(main)
+        dpi = dpi or _dpi_of(main)
         turned = main.get(_ORIENTATION)
-        if found and turned and int.from_bytes(turned.data, "little") in _SIDEWAYS:
-            found = found[::-1]
-    return found
+        if dpi and turned and int.from_bytes(turned.data, "little") in _SIDEWAYS:
+            dpi = dpi[::-1]
+    return dpi
 
 
 def _block_in(file: BinaryIO, head: bytes) -> bytes | None:
@@ -211,7 +211,7 @@ def read_directory(file: BinaryIO, order: str, place: int) -> dict[int, ExifEntr
     file.seek(place)
     (count,) = struct.unpack(f"{order}H", file.read(2))
     rows = file.read(TIFF_ENTRY * min(count, _MAX_ENTRIES))
-    found = {}
+    directory = {}
     for at in range(0, len(rows) - TIFF_ENTRY + 1, TIFF_ENTRY):
         tag, kind, number = struct.unpack_from(f"{order}HHI", rows, at)
         size = _UNIT_SIZES.get(kind, 0) * number
@@ -222,8 +222,8 @@ def read_directory(file: BinaryIO, order: str, place: int) -> dict[int, ExifEntr
             file.seek(struct.unpack_from(f"{order}I", rows, at + _VALUE)[0])
             data = file.read(size)
         if len(data) == size:
-            found[tag] = ExifEntry(kind, number, data if order == "<" else _swapped(data, kind))
-    return found
+            directory[tag] = ExifEntry(kind, number, data if order == "<" else _swapped(data, kind))
+    return directory
 
 
 def _swapped(data: bytes, kind: int) -> bytes:

@@ -48,7 +48,7 @@ _PROGRESSIVE_PART = 0.9  # part of the moving frames that are progressive in pro
 
 @dataclass
 class ScanEvidence:
-    """Hold how many of the examined frames are of each class.
+    """How many of the examined frames are of each class.
 
     counts: how many frames are ``tff`` or ``bff`` (interlaced, by the field that comes first),
     ``progressive``, or ``unsure`` (something moves, but the frame could be either).
@@ -96,9 +96,9 @@ def collect_evidence(lumas: Iterable[Luma], top: int) -> ScanEvidence:
         step = max(1, luma.shape[1] // _COLUMNS)
         before = [*before[-2:], luma[:, ::step]]
         if len(before) == 3 and len({each.shape for each in before}) == 1:
-            found = classify_frame(before[0], before[1], before[2], top)
-            if found:
-                evidence.counts[found] += 1
+            scan_class = classify_frame(before[0], before[1], before[2], top)
+            if scan_class:
+                evidence.counts[scan_class] += 1
     return evidence
 
 

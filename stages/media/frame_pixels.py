@@ -314,18 +314,18 @@ def _deep_yuv(frame: Any, bits: int) -> NDArray[np.float32]:
     parts = [
         [plane[first : first + rows] for plane in planes] for first in range(0, frame.height, rows)
     ]
-    made = (
+    bands = (
         rgb_from_yuv(
             np.stack(part, axis=2).astype(np.float32), bits, frame.colorspace, is_full(frame)
         )
         for part in parts
     )
     if len(parts) == 1:
-        return next(made)
-    whole = np.empty((frame.height, frame.width, 3), np.float32)
-    for number, part in enumerate(made):
-        whole[number * rows : (number + 1) * rows] = part
-    return whole
+        return next(bands)
+    picture = np.empty((frame.height, frame.width, 3), np.float32)
+    for number, part in enumerate(bands):
+        picture[number * rows : (number + 1) * rows] = part
+    return picture
 
 
 def _with_gray_chroma(luma: Picture, bits: int) -> NDArray[np.float32]:

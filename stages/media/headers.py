@@ -151,10 +151,10 @@ def _add_to_first_entry(index: bytearray, added: bytes) -> bool:
     around = [0]  # where the boxes begin that hold the entry
     span = (BOX_HEAD, len(index))
     for kind in (b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
-        found = first_inside(view, span, kind)
-        if found is None:
+        inner = first_inside(view, span, kind)
+        if inner is None:
             return False
-        span = found
+        span = inner
         around.append(span[0] - BOX_HEAD)
     entry = next(boxes(view, span[0] + FULL_BOX_HEAD + COUNT, span[1]), None)
     if entry is None:
@@ -278,13 +278,13 @@ def fix_matroska(
 
 def _scale_durations(head: bytearray, scale: Fraction) -> None:
     """Multiply the tags with each track's duration by ``scale``; the muxer counts milliseconds."""
-    for found in _DURATION.finditer(bytes(head)):
-        hours, minutes, seconds = found[1].decode().split(":")
+    for match in _DURATION.finditer(bytes(head)):
+        hours, minutes, seconds = match[1].decode().split(":")
         duration = scale * (3600 * int(hours) + 60 * int(minutes) + Fraction(seconds))
         all_minutes, second = divmod(duration, 60)
         hour, minute = divmod(int(all_minutes), 60)
         text = f"{hour:02d}:{minute:02d}:{float(second):012.9f}"
-        head[found.start(1) : found.end(1)] = text.encode()
+        head[match.start(1) : match.end(1)] = text.encode()
 
 
 def _insert_display(head: bytearray, ratio: Fraction, height: int) -> bool:

@@ -53,8 +53,8 @@ def first_inside(file: BinaryIO, span: tuple[int, int], *kinds: bytes) -> tuple[
     """
     for wanted in kinds:
         inside = ((begin, end) for kind, begin, end in boxes(file, *span) if kind == wanted)
-        found = next(inside, None)
-        if found is None:
+        inner = next(inside, None)
+        if inner is None:
             return None
-        span = found
+        span = inner
     return span

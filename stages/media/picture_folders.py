@@ -87,15 +87,15 @@ def read_picture_folder(folder: Path) -> PictureFolder:
     Raises :class:`UsageError` where the folder has no numbered pictures or they are not one
     sequence, and :class:`UnlayerError` where it cannot be read.
     """
-    found = _contents(folder)
-    if not found.numbered:
+    contents = _contents(folder)
+    if not contents.numbered:
         raise UsageError(
-            f"{printable(folder)}: has no numbered pictures (such as 0001.png){_instead(found)}; "
-            "give a folder of pictures, or a file"
+            f"{printable(folder)}: has no numbered pictures (such as 0001.png)"
+            f"{_instead(contents)}; give a folder of pictures, or a file"
         )
-    _check_one_sequence(folder, found)
-    pictures = sorted(found.numbered, key=_natural)
-    return PictureFolder(tuple(pictures), (*_ignored(folder, found), *_doubts(folder, pictures)))
+    _check_one_sequence(folder, contents)
+    pictures = sorted(contents.numbered, key=_natural)
+    return PictureFolder(tuple(pictures), (*_ignored(folder, contents), *_doubts(folder, pictures)))
 
 
 def is_sequence(pictures: Sequence[Path]) -> bool:
@@ -110,27 +110,27 @@ def is_sequence(pictures: Sequence[Path]) -> bool:
 
 
 def _contents(folder: Path) -> _Contents:
-    found = _Contents()
+    contents = _Contents()
     try:
         entries = sorted(folder.iterdir())
         for path in entries:
             if is_system_file(path.name):
                 continue
             if path.name.startswith("."):
-                found.hidden.append(path)
+                contents.hidden.append(path)
             elif path.is_dir():
-                found.folders.append(path)
+                contents.folders.append(path)
             elif path.suffix.lower() not in SUFFIXES:
-                found.others.append(path)
+                contents.others.append(path)
             elif re.search(r"\d", path.stem):
-                found.numbered.append(path)
+                contents.numbered.append(path)
             else:
-                found.plain.append(path)
+                contents.plain.append(path)
     except OSError as error:
         raise UnlayerError(
             f"{printable(folder)}: cannot be read ({error.strerror}); check its permissions"
         ) from error
-    return found
+    return contents
 
 
 def _instead(found: _Contents) -> str:

@@ -67,15 +67,15 @@ def _additional(
     icc: bytes | None, exif: bytes | None, dpi: tuple[float, float] | None
 ) -> dict[int, ExifEntry]:
     """Return the entries of a TIFF's main directory that say these things."""
-    found: dict[int, ExifEntry] = {}
+    entries: dict[int, ExifEntry] = {}
     if exif is not None:
         main = parts_of(exif)[0]
-        found |= {tag: main[tag] for tag in DESCRIPTIVE if tag in main}
+        entries |= {tag: main[tag] for tag in DESCRIPTIVE if tag in main}
     if dpi is not None:
-        found |= resolution_entries(dpi)
+        entries |= resolution_entries(dpi)
     if icc is not None:
-        found[TIFF_PROFILE] = ExifEntry(_UNDEFINED, len(icc), icc)
-    return found
+        entries[TIFF_PROFILE] = ExifEntry(_UNDEFINED, len(icc), icc)
+    return entries
 
 
 def jpeg_with_labels(

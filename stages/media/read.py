@@ -136,8 +136,8 @@ class Clip:
         pictures: list[frame_pixels.Picture] = []
         times: list[Fraction] = []
         begin = first
-        with contextlib.closing(self.pictures(first, last, size)) as found:
-            for index, time, picture in found:
+        with contextlib.closing(self.pictures(first, last, size)) as numbered:
+            for index, time, picture in numbered:
                 if not pictures:
                     begin = index
                 pictures.append(picture)
@@ -185,11 +185,11 @@ class Clip:
         Raises :class:`UsageError` where the clip (or its trim) does not hold all of them.
         """
         parts = list(self.blocks(first, last, size))
-        found = sum(len(part) for part in parts)
-        if found != last - first + 1 or not found:
+        count = sum(len(part) for part in parts)
+        if count != last - first + 1 or not count:
             raise UsageError(
                 f"{printable(self.info.path)}: frames {first} to {last} were asked for, "
-                f"but the clip has {found} of them"
+                f"but the clip has {count} of them"
             )
         if len(parts) == 1:
             return parts[0]

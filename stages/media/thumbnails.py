@@ -61,14 +61,14 @@ def read_thumbnails(
     Frames that cannot be decoded are missing from it. deadline: seconds after which the child is
     killed; the reader then takes what is missing.
     """
-    found: list[dict[int, Picture]] = [{} for _ in requests]
+    pictures_of_requests: list[dict[int, Picture]] = [{} for _ in requests]
     if sum(each.total_pixels for each in requests) >= MIN_CHILD_PIXELS:
-        _by_child(requests, found, deadline)
-    for each, pictures in zip(requests, found, strict=True):
+        _by_child(requests, pictures_of_requests, deadline)
+    for each, pictures in zip(requests, pictures_of_requests, strict=True):
         if missing := sorted(set(each.indices) - set(pictures)):
             with contextlib.suppress(UnlayerError):
                 pictures |= _by_reader(each, missing)
-    return found
+    return pictures_of_requests
 
 
 def _by_child(

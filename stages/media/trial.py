@@ -62,9 +62,9 @@ def try_files(inputs: Sequence[Path], *, stream: int | None = None, max_pixels: 
 
 def _files_to_try(inputs: Sequence[Path], max_pixels: int) -> Iterator[tuple[Path, str | None]]:
     """Yield the files to try, each with its demuxer if it is a picture."""
-    for given in inputs:
+    for input_path in inputs:
         try:
-            paths = sorted(given.iterdir()) if given.is_dir() else [given]
+            paths = sorted(input_path.iterdir()) if input_path.is_dir() else [input_path]
         except OSError:
             continue
         for path in paths:
@@ -75,7 +75,7 @@ def _files_to_try(inputs: Sequence[Path], max_pixels: int) -> Iterator[tuple[Pat
             except UnlayerError:
                 continue
             # Only pictures are read from a folder.
-            if kind is not None or len(paths) == 1 and not given.is_dir():
+            if kind is not None or len(paths) == 1 and not input_path.is_dir():
                 yield path, kind
 
 

@@ -104,5 +104,5 @@ def _packed(values: np.ndarray, depth: int) -> bytes:
     if depth == 2:
         return values.astype("<i2").tobytes()
     # Of 32 bits, the upper 24.
-    whole = np.ascontiguousarray(values.astype("<i4")).view(np.uint8)
-    return whole.reshape(-1, 4)[:, 1:].tobytes()
+    octets = np.ascontiguousarray(values.astype("<i4")).view(np.uint8)
+    return octets.reshape(-1, 4)[:, 1:].tobytes()

@@ -29,7 +29,7 @@ FULL_TRUST = 1e9
 """Trust in a layer that is known exactly, relative to 1 for the other one."""
 
 RELATIVE_INPUT_ERROR = 0.08
-"""Error of the input relative to that of a scene, before it is made to mix with a plain colour.
+"""Error of the input relative to that of a scene, before that is made to mix with a known one.
 
 It is a standard deviation: rounding and compression are off by about 1 of 255, a scene by 13.
 """
@@ -43,8 +43,9 @@ class Mixture:
     weight: of the incoming scene, ``(N, 1, 1, 1)`` or, for a matte, ``(N, 1, H, W)``; 0 before the
         transition and 1 after it.
     first, last: indices of the mixed frames in the window, inclusive.
-    space: in which the scenes are mixed. locked: the side that is a plain colour, as in a fade, or
-        ``None``. color: that colour, ``(3,)``.
+    space: in which the scenes are mixed.
+    locked: the side whose scene is known exactly, or ``None``: in a fade the plain colour.
+    color: that colour, ``(3,)``; ``None`` where the known scene is a picture or nothing is known.
 
     Raises ValueError where the weight's shape or the mixed frames do not fit the frames.
     """
@@ -170,16 +171,17 @@ def project(
 ) -> Pair:
     """Return layers of the mixed frames, ``(n, 3, H, W)``, changed so that they mix to the input.
 
-    The more a layer is trusted, the less it changes. A known colour does not change at all.
+    The more a layer is trusted, the less it changes. A known scene does not change at all:
+    that of the side ``mixture.locked``.
 
     outgoing, incoming: the layers before, ``(n, 3, H, W)``.
     trust: of both layers, numbers around 1 or ``(n, 1, H, W)``.
     steps: Gauss-Newton steps for mixing in light.
 
-    With a known colour, the scene gets the whole residual, divided by its weight. Where the weight
-    is small, the residual is mostly rounding and compression, and dividing amplifies it many times.
-    So the scene takes only the part of it that such errors do not explain: a Wiener gain, with the
-    noise :data:`RELATIVE_INPUT_ERROR`.
+    Beside a known scene, the other one gets the whole residual, divided by its weight. Where the
+    weight is small, the residual is mostly rounding and compression, and dividing amplifies it many
+    times. So that scene takes only the part of it that such errors do not explain: a Wiener gain,
+    with the noise :data:`RELATIVE_INPUT_ERROR`.
     """
     data = EXACT
     if mixture.locked is not None:

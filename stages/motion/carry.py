@@ -131,14 +131,14 @@ def known_motion(mixture: Mixture, side: Side) -> Tensor:
     The result is ``(k, 2, H, W)``, with k at most :data:`KNOWN_FRAMES`.
     """
     template = mixture.template(side)
-    step = -1 if side == "outgoing" else 1
-    beyond = [template + step * (i + 1) for i in range(KNOWN_FRAMES)]
+    away = -1 if side == "outgoing" else 1
+    beyond = [template + away * distance for distance in range(1, KNOWN_FRAMES + 1)]
     clean = mixture.clean(side)
     pairs = [(frame, template) for frame in beyond if frame in clean]
-    found = flows(mixture.frames, pairs)
+    flow_of_pair = flows(mixture.frames, pairs)
     if not pairs:
         return mixture.frames.new_zeros(0, 2, *mixture.size)
-    return torch.stack([found[pair] for pair in pairs])
+    return torch.stack([flow_of_pair[pair] for pair in pairs])
 
 
 def extrapolated(known: Tensor, count: int) -> Tensor:
@@ -248,8 +248,8 @@ class _MotionLevel:
         fields = [self._to_nodes(flow).requires_grad_() for flow in start]
         count = self.mixture.count
         parts = [
-            Part((some, some), some, (some.stop - some.start) / count)
-            for some in frames_at_once(count, self.nodes, self.device, LEAST_PARTS)
+            Part((frames, frames), frames, (frames.stop - frames.start) / count)
+            for frames in frames_at_once(count, self.nodes, self.device, LEAST_PARTS)
         ]
         descent = Descent(
             [ParameterGroup(fields, decay_from_half(LEARNING_RATE))],

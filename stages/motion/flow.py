@@ -116,6 +116,12 @@ def within(size: tuple[int, int], pixels: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def within_side(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
+    """Return the size with the aspect of ``size`` and at most this longer side, never larger."""
+    scale = min(1.0, longer_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def shrunk(frames: Tensor, pixels: int) -> Tensor:
     """Return ``frames`` ``(T, C, H, W)`` with at most about ``pixels`` each, by area averages.
 
@@ -160,10 +166,15 @@ def box_max(picture: Tensor, radius: int) -> Tensor:
         # OpenCV goes along rows and columns in turn: 40 times as fast as squares, or more.
         most = torch.empty_like(picture, memory_format=torch.contiguous_format)
         square = np.ones((2 * radius + 1,) * 2, np.uint8)
-        for plane, found in zip(picture.flatten(0, 1), most.flatten(0, 1), strict=True):
-            cv2.dilate(plane.numpy(), square, dst=found.numpy())
+        for plane, largest in zip(picture.flatten(0, 1), most.flatten(0, 1), strict=True):
+            cv2.dilate(plane.numpy(), square, dst=largest.numpy())
         return most
     return functional.max_pool2d(picture, 2 * radius + 1, 1, radius)
+
+
+def range_around(picture: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """Return the least and the largest value in the same squares as :func:`box_max`."""
+    return -box_max(-picture, radius), box_max(picture, radius)
 
 
 def _gray(frame: Tensor) -> NDArray[np.uint8]:
@@ -197,12 +208,12 @@ def flows(frames: Tensor, pairs: Iterable[FramePair]) -> Mapping[FramePair, Tens
     wanted = sorted(set(pairs))
     height, width = frames.shape[-2:]
     used = sorted({index for pair in wanted for index in pair})
-    made = side_by_side(_gray, [frames[index] for index in used], worth=is_worth(frames[0]))
-    grays = dict(zip(used, made, strict=True))
-    found = side_by_side(lambda pair: _dis(grays[pair[0]], grays[pair[1]]), wanted)
+    gray_frames = side_by_side(_gray, [frames[index] for index in used], worth=is_worth(frames[0]))
+    grays = dict(zip(used, gray_frames, strict=True))
+    pair_flows = side_by_side(lambda pair: _dis(grays[pair[0]], grays[pair[1]]), wanted)
     return {
         pair: torch.from_numpy(flow)[:, :height, :width].contiguous().to(frames.device)
-        for pair, flow in zip(wanted, found, strict=True)
+        for pair, flow in zip(wanted, pair_flows, strict=True)
     }
 
 

@@ -122,25 +122,27 @@ def _flows_and_confidences(
     linked: dict[FramePair, tuple[Tensor, Tensor]] = {}
     at_once = AT_ONCE if layer.device.type == "cpu" else AT_ONCE_ON_GPU
     for begin in range(0, len(both_ways), at_once):
-        some = both_ways[begin : begin + at_once]
-        found = flow_source(layer, some + [(other, frame) for frame, other in some])
-        kept = [pair for pair in found if pair in pairs]
-        made = side_by_side(partial(_link, found, tolerance), kept, worth=is_worth(layer[0]))
-        linked.update(zip(kept, made, strict=True))
+        part = both_ways[begin : begin + at_once]
+        flow_of_pair = flow_source(layer, part + [(other, frame) for frame, other in part])
+        linked_pairs = [pair for pair in flow_of_pair if pair in pairs]
+        link = partial(_link, flow_of_pair, tolerance)
+        links = side_by_side(link, linked_pairs, worth=is_worth(layer[0]))
+        linked.update(zip(linked_pairs, links, strict=True))
     return linked
 
 
 def _link(
-    found: Mapping[FramePair, Tensor], tolerance: float, pair: FramePair
+    flow_of_pair: Mapping[FramePair, Tensor], tolerance: float, pair: FramePair
 ) -> tuple[Tensor, Tensor]:
     """Return flow ``(1, 2, H, W)`` and confidence ``(1, 1, H, W)`` of a link, as half floats.
 
     The confidence falls with the square root of the distance in frames.
 
-    found: the flows ``(2, H, W)`` of the pair, both ways. tolerance: as of :func:`find_links`.
+    flow_of_pair: the flows ``(2, H, W)`` of the pair, both ways.
+    tolerance: as of :func:`find_links`.
     """
     frame, other = pair
-    forward, backward = found[frame, other][None], found[other, frame][None]
+    forward, backward = flow_of_pair[frame, other][None], flow_of_pair[other, frame][None]
     forward = forward * (length(forward) > STILL)
     confidence = consistency(forward, backward, tolerance) / math.sqrt(abs(other - frame))
     return forward.half(), confidence.half()

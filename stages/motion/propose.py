@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -115,6 +116,25 @@ def _after(history: Sequence[Tensor], lag: int) -> Tensor:
     return continued(history[-1], history[-1 - lag], lag)
 
 
+class _Choice(NamedTuple):
+    """The motion of a scene in a frame, as far as its pixels have chosen.
+
+    flow: ``(1, 2, h, w)``. layer: the template that it carries, ``(1, 3, h, w)``.
+    cost: of each pixel, ``(1, 1, h, w)``.
+    """
+
+    flow: Tensor
+    layer: Tensor
+    cost: Tensor
+
+    def cheaper(self, other: _Choice) -> _Choice:
+        """Return this choice with the other one at the pixels where that costs less."""
+        is_better = other.cost < (1 - LEAST_GAIN) * self.cost
+        return _Choice(
+            *(torch.where(is_better, new, old) for new, old in zip(other, self, strict=True))
+        )
+
+
 class _ProposalLevel:
     """Hold the mixed frames, both templates and both flows at one size, and improve the flows."""
 
@@ -171,41 +191,41 @@ class _ProposalLevel:
         """
         at = slice(frame, frame + 1)
         field, layer = self.fields[number], self.layers[number]
-        flow, seen = field[at], layer[at]
         expected = offers[-1] if offers else None
-
-        def cost_of(motion: Tensor, carried: Tensor) -> Tensor:
-            """Return the cost ``(1, 1, h, w)`` of a motion by which the layer is ``carried``."""
-            error = self._error(number, at, carried)
-            if expected is None:
-                return error
-            departure = length(motion - expected).clamp(max=LARGEST_DEPARTURE)
-            return error + self.departure_cost * departure
-
-        def judged(offer: Tensor) -> Pair:
-            """Return the layer that an offer carries, and its cost."""
-            carried = warp(self.templates[number], offer)
-            return carried, cost_of(offer, carried)
-
-        cost = cost_of(flow, seen)
-
-        def take(some: Sequence[Tensor]) -> None:
-            """Take each of some offers at the pixels where it costs less."""
-            nonlocal flow, seen, cost
-            found = side_by_side(judged, some, worth=is_worth(self.target[frame]))
-            for offer, (carried, its_cost) in zip(some, found, strict=True):
-                better = its_cost < (1 - LEAST_GAIN) * cost
-                flow = torch.where(better, offer, flow)
-                seen = torch.where(better, carried, seen)
-                cost = torch.where(better, its_cost, cost)
-
-        take(offers)
+        cost = self._cost(number, at, field[at], layer[at], expected)
+        chosen = _Choice(field[at], layer[at], cost)
+        judge = partial(self._judge, number, at, expected)
+        parallel = is_worth(self.target[frame])
+        for choice in side_by_side(judge, offers, worth=parallel):
+            chosen = chosen.cheaper(choice)
         for shift in self.shifts:
-            ways = (0, shift), (0, -shift), (shift, 0), (-shift, 0)
             # At a side this offers the motion at the opposite side. Judging rejects it.
-            take([torch.roll(flow, way, (-2, -1)) for way in ways])
-        self.changed[number] |= not torch.equal(flow, field[at])
-        field[at], layer[at] = flow, seen
+            neighbors = [
+                torch.roll(chosen.flow, way, (-2, -1))
+                for way in ((0, shift), (0, -shift), (shift, 0), (-shift, 0))
+            ]
+            for choice in side_by_side(judge, neighbors, worth=parallel):
+                chosen = chosen.cheaper(choice)
+        self.changed[number] |= not torch.equal(chosen.flow, field[at])
+        field[at], layer[at] = chosen.flow, chosen.layer
+
+    def _judge(self, number: int, at: slice, expected: Tensor | None, offer: Tensor) -> _Choice:
+        """Return an offered flow with the layer that it carries, and its cost."""
+        layer = warp(self.templates[number], offer)
+        return _Choice(offer, layer, self._cost(number, at, offer, layer, expected))
+
+    def _cost(
+        self, number: int, at: slice, flow: Tensor, layer: Tensor, expected: Tensor | None
+    ) -> Tensor:
+        """Return the cost ``(1, 1, h, w)`` of a flow that carries ``layer``.
+
+        expected: the flow that continues, if there is one. To depart from it costs a little.
+        """
+        error = self._error(number, at, layer)
+        if expected is None:
+            return error
+        departure = length(flow - expected).clamp(max=LARGEST_DEPARTURE)
+        return error + self.departure_cost * departure
 
     def _error(self, number: int, at: slice, carried: Tensor) -> Tensor:
         """Return the error ``(1, 1, h, w)`` of the mixture in the square around each pixel.

@@ -125,8 +125,8 @@ class DivergenceGuard:
 
 def _numbers(losses: Losses) -> dict[str, float]:
     """Return the losses by name, ``total`` among them, in a single reading of the device."""
-    found = torch.stack([*losses.named.values(), losses.total]).tolist()
-    return dict(zip((*losses.named, "total"), found, strict=True))
+    values = torch.stack([*losses.named.values(), losses.total]).tolist()
+    return dict(zip((*losses.named, "total"), values, strict=True))
 
 
 class Descent:

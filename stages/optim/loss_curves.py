@@ -56,26 +56,26 @@ class Trace:
 
     def curves(self) -> Curves:
         """Return all that was recorded, with the last point of every curve."""
-        made: Curves = {}
+        recorded: Curves = {}
         for (stage, name), points in self._points.items():
             last = self._last[stage, name]
             tail = [list(last)] if points[-1] != last else []
-            made.setdefault(stage, {})[name] = [list(point) for point in points] + tail
-        return made
+            recorded.setdefault(stage, {})[name] = [list(point) for point in points] + tail
+        return recorded
 
 
 def joined(
     one: Mapping[str, Mapping[str, Curve]], other: Mapping[str, Mapping[str, Curve]]
 ) -> Curves:
     """Return the curves of ``one`` followed by those of ``other``."""
-    made: Curves = {
+    all_curves: Curves = {
         stage: {name: list(curve) for name, curve in curves.items()}
         for stage, curves in one.items()
     }
     for stage, curves in other.items():
         for name, curve in curves.items():
-            made.setdefault(stage, {}).setdefault(name, []).extend(curve)
-    return made
+            all_curves.setdefault(stage, {}).setdefault(name, []).extend(curve)
+    return all_curves
 
 
 def placed(curves: Mapping[str, Mapping[str, Curve]], begin: float, end: float) -> Curves:

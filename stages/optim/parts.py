@@ -84,8 +84,8 @@ def evaluate_in_parts(
         *(partial(evaluate_own, number) for number in range(len(own_losses))),
         *(partial(evaluate_part, part) for part in parts),
     ]
-    found = side_by_side(lambda job: job(), jobs, worth=parallel)
-    own, of_parts = found[: len(own_losses)], found[len(own_losses) :]
+    values = side_by_side(lambda job: job(), jobs, worth=parallel)
+    own, of_parts = values[: len(own_losses)], values[len(own_losses) :]
     losses = _mean_of_parts(of_parts, parts, tensors[0].device)
     for gradient, (_, slope) in zip(gradients, own, strict=False):
         gradient += slope
@@ -115,8 +115,8 @@ def _mean_of_parts(found: Sequence[Losses], parts: Sequence[Part], device: torch
     """Return the mean of the losses of all parts, by their shares."""
     if len(found) == 1:
         return found[0]
-    whole = sum(part.share for part in parts)
-    shares = _shares(tuple(part.share / whole for part in parts), device)
+    total = sum(part.share for part in parts)
+    shares = _shares(tuple(part.share / total for part in parts), device)
     named = {
         name: torch.stack([losses.named[name] for losses in found]) @ shares
         for name in found[0].named

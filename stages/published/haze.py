@@ -106,7 +106,7 @@ def fit_haze(
     airlight: ``(1, 3, 1, 1)`` or ``(1, 3, H, W)``. fixed: whether it is the airlight itself, as in
     the second pass, or an estimate that a third network is tied to at first.
     """
-    target, given = picture.to(run.device), airlight.to(run.device)
+    target, known_airlight = picture.to(run.device), airlight.to(run.device)
     channels: Sequence[int] = (3, 1) if fixed else (3, 1, 3)
     size = (picture.shape[-2], picture.shape[-1])
     noises = [
@@ -122,7 +122,7 @@ def fit_haze(
         moved: list[Tensor | None] = list(jitter.draw(module, index, JITTER))
         moved[1] = None
         clear, transmission, *drawn = module(index, moved)
-        light = drawn[0] if drawn else given
+        light = drawn[0] if drawn else known_airlight
         mixed = Haze(transmission).mix(light, clear)
         losses = {
             "reconstruction": squared_reconstruction(mixed, target),
@@ -130,7 +130,7 @@ def fit_haze(
         }
         if drawn:
             losses["rough airlight"] = blur_loss(light)
-            losses["airlight"] = squared_reconstruction(light, given.expand_as(light))
+            losses["airlight"] = squared_reconstruction(light, known_airlight.expand_as(light))
         return DrawnStep(mixed, target, losses)
 
     best = BestSnapshot()
@@ -149,8 +149,8 @@ def fit_frames(frames: Tensor, airlight: Tensor, run: FitRun) -> Tensor:
     airlight: of all frames, ``(1, 3, 1, 1)`` or ``(1, 3, H, W)``. run: its steps are for each
     frame.
     """
-    found = []
+    transmissions = []
     for number, frame in enumerate(frames):
         part = replace(run, on_step=part_of_fit(run.on_step, number, 1, len(frames)))
-        found.append(fit_haze(frame[None], airlight, part, fixed=True).transmission)
-    return torch.cat(found)
+        transmissions.append(fit_haze(frame[None], airlight, part, fixed=True).transmission)
+    return torch.cat(transmissions)

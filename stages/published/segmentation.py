@@ -73,7 +73,7 @@ SECOND_WEIGHTS: dict[str, Schedule] = FIRST_WEIGHTS | {
 
 @dataclass(frozen=True)
 class PublishedSegments:
-    """Hold the fitted layers on the CPU.
+    """The fitted layers on the CPU.
 
     foreground, background: ``(T, 3, H, W)`` in [0, 1]. matte: ``(T, 1, H, W)`` in [0, 1].
     steps: that were taken.

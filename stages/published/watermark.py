@@ -154,7 +154,7 @@ def fit_watermark(
     box: where the mark may be, ``(1, 1, H, W)`` in [0, 1]. separate: whether the frames are
     separate pictures. run: its steps are those of all restarts together.
     """
-    found: list[tuple[Tensor, ...]] = []
+    fits: list[tuple[Tensor, ...]] = []
     taken = 0
     each = max(1, run.steps // RESTARTS)
     for restart in range(RESTARTS):
@@ -163,10 +163,10 @@ def fit_watermark(
         note = part_of_fit(run.on_step, restart, 1, RESTARTS)
         once = FitRun(each, seed, run.device, note)
         layers, spent = _fit_once(frames, box, separate, once)
-        found.append(layers)
+        fits.append(layers)
         taken += spent
     clean, mark, matte = (
-        torch.stack(layers).median(0).values for layers in zip(*found, strict=True)
+        torch.stack(layers).median(0).values for layers in zip(*fits, strict=True)
     )
     marked = matte > REPLACED
     return PublishedMark(torch.where(marked, clean, frames), mark, matte * marked, taken)

@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from stages.motion.carry import CarriedLayers, carried_layers, carry, coarser_le
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.loss_curves import Curves, Trace, joined
 from stages.transition.any_matte import FoundMatte, fit_any_matte
+from stages.transition.fitted_transition import FittedTransition, no_motion, pair_on
 from stages.transition.matte import SoftEdge
 from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import NETWORK_PIXELS, Plan
@@ -52,8 +53,8 @@ MOTION_END, NETWORKS_END, SWEEPS_END = 0.3, 0.5, 0.98
 
 CPU = torch.device("cpu")
 
-CHECKPOINT = "standing"
-"""Name of the saved state in the checkpoint store."""
+STATE_CHECKPOINT = "standing"
+"""Name of the saved state in the checkpoint store. It is useless once the fit is done."""
 
 
 @dataclass(frozen=True)
@@ -78,40 +79,10 @@ class AlternationState:
         """Return the state with its pictures and flows on ``device``."""
         return replace(
             self,
-            flows=_moved(self.flows, device),
-            layers=_moved(self.layers, device) if self.layers else None,
-            anchors=_moved(self.anchors, device) if self.anchors else None,
+            flows=pair_on(self.flows, device),
+            layers=pair_on(self.layers, device) if self.layers else None,
+            anchors=pair_on(self.anchors, device) if self.anchors else None,
             matte=None if self.matte is None else self.matte.to(device),
-        )
-
-
-@dataclass(frozen=True)
-class AlternationResult:
-    """The separated transition at its working size.
-
-    layers: ``(n, 3, H, W)``. carried: the motion that they began with.
-    mixture: the window, with the matte that was found. trust: mean trust in the motion.
-    fit_steps: steps of the networks. trace: the losses. variance: that of the errors that are
-    expected of each scene where the other one hides it, ``(n, 1, H, W)``, if it is known.
-    """
-
-    layers: Pair
-    carried: CarriedLayers
-    mixture: Mixture
-    trust: float
-    fit_steps: int = 0
-    trace: Curves = field(default_factory=dict)
-    variance: Pair | None = None
-
-    def to(self, device: torch.device) -> AlternationResult:
-        """Return the result with its tensors on ``device``."""
-        carried = self.carried
-        flows, layers = _moved(carried.flows, device), _moved(carried.layers, device)
-        return replace(
-            self,
-            layers=_moved(self.layers, device),
-            carried=replace(carried, flows=flows, layers=layers),
-            mixture=self.mixture.to(device),
         )
 
 
@@ -151,11 +122,12 @@ class Alternation:
     A step works on the settings' device. Between two steps the state lies on the CPU, from where
     it is saved.
 
-    mixture: the window. kind: of the transition. plan: how much work. settings: seed and device.
+    mixture: the window, with the weights that the search found. kind: of the transition. plan: how
+    much work. settings: seed and device.
     """
 
     def __init__(self, mixture: Mixture, kind: str, plan: Plan, settings: FitSettings) -> None:
-        self.given = mixture.to(settings.device)
+        self.given_mixture = mixture.to(settings.device)
         self.kind = kind
         self.plan = plan
         self.settings = settings
@@ -164,13 +136,13 @@ class Alternation:
     def steps(self) -> list[_Step]:
         """Return all steps, in order."""
         plan = self.plan
-        levels = coarser_levels(plan.levels, min(self.given.size))
+        levels = coarser_levels(plan.levels, min(self.given_mixture.size))
         steps = [
             _Step(
                 "motion",
                 MOTION_END * (number + 1) / len(levels),
                 "motion through the mixture",
-                self._motion(level, first=number == 0),
+                partial(self._fit_motion, level, first=number == 0),
             )
             for number, level in enumerate(levels)
         ]
@@ -181,29 +153,33 @@ class Alternation:
             begin = NETWORKS_END + length * number
             for sweep in range(plan.turns):
                 end = begin + length / 2 * (sweep + 1) / plan.turns
-                work = self._turn(new_round=number > 0 and sweep == 0)
+                work = partial(self._sweep, begins_round=number > 0 and sweep == 0)
                 steps.append(_Step("sweeps", end, "motion sweeps", work))
             if plan.ties:
-                steps.append(_Step("ties", begin + length, "tied motion", self._ties))
+                steps.append(_Step("ties", begin + length, "tied motion", self._tie))
         return steps
 
     def mixture(self, state: AlternationState) -> Mixture:
         """Return the mixture with the matte that is known so far."""
         if state.matte is None:
-            return self.given
-        weight = self.given.weight.expand(-1, 1, *self.given.size).clone()
-        weight[self.given.mixed] = state.matte
-        return replace(self.given, weight=weight)
+            return self.given_mixture
+        weight = self.given_mixture.weight.expand(-1, 1, *self.given_mixture.size).clone()
+        weight[self.given_mixture.mixed] = state.matte
+        return replace(self.given_mixture, weight=weight)
 
     def carried(self, state: AlternationState) -> CarriedLayers:
         """Return the layers that the state's flows carry from the clean frames."""
-        templates = self.given.template("outgoing"), self.given.template("incoming")
-        return CarriedLayers(state.flows, templates, carried_layers(self.given, state.flows))
+        templates = self.given_mixture.template("outgoing"), self.given_mixture.template("incoming")
+        return CarriedLayers(
+            state.flows, templates, carried_layers(self.given_mixture, state.flows)
+        )
 
     @cached_property
     def known(self) -> Pair:
         """The motion of the clean frames of both scenes, which is computed once."""
-        return known_motion(self.given, "outgoing"), known_motion(self.given, "incoming")
+        return known_motion(self.given_mixture, "outgoing"), known_motion(
+            self.given_mixture, "incoming"
+        )
 
     def trust(self, state: AlternationState) -> Tensor:
         """Return the trust ``(n, 1, H, W)`` in the carried layers.
@@ -223,28 +199,28 @@ class Alternation:
             edge = SoftEdge.of(state.edge) if state.edge else None
             before = state.matte.to(CPU), edge
         # A handful of numbers is fitted to small pictures: a GPU would only wait.
-        mixture, layers = self.mixture(state).to(CPU), _moved(self.carried(state).layers, CPU)
-        means = self.given.weight[self.given.mixed].mean((1, 2, 3)).cpu()
+        mixture, layers = self.mixture(state).to(CPU), pair_on(self.carried(state).layers, CPU)
+        means = self.given_mixture.weight[self.given_mixture.mixed].mean((1, 2, 3)).cpu()
         matte, edge = fit_any_matte(mixture, self.kind, layers, means, before)
         numbers = edge.numbers() if edge else None
         return replace(state, matte=matte.to(self.settings.device), edge=numbers)
 
-    def _motion(self, level: tuple[int, int], *, first: bool) -> Work:
-        def work(state: AlternationState, on_step: OnStep) -> AlternationState:
-            # The matte is not fitted again after the last level: the trust is in these layers with
-            # this matte.
-            state = self._with_matte(state)
-            found = carry(
-                self.mixture(state),
-                [level],
-                start=None if first else state.flows,
-                known=self.known,
-                device=self.settings.device,
-                on_step=on_step,
-            )
-            return replace(state, flows=found.flows)
-
-        return work
+    def _fit_motion(
+        self, level: tuple[int, int], state: AlternationState, on_step: OnStep, *, first: bool
+    ) -> AlternationState:
+        """Fit the flows of both scenes at one level. first: whether it is the first level."""
+        # The matte is not fitted again after the last level: the trust is in these layers with
+        # this matte.
+        state = self._with_matte(state)
+        carried = carry(
+            self.mixture(state),
+            [level],
+            start=None if first else state.flows,
+            known=self.known,
+            device=self.settings.device,
+            on_step=on_step,
+        )
+        return replace(state, flows=carried.flows)
 
     def _reconcile(self, state: AlternationState, on_step: OnStep) -> AlternationState:
         """Make the carried layers mix to the input."""
@@ -276,24 +252,27 @@ class Alternation:
         )
         return replace(state, layers=project(mixture, *mixture.of_mixed(filled)))
 
-    def _turn(self, *, new_round: bool) -> Work:
-        def work(state: AlternationState, on_step: OnStep) -> AlternationState:
-            mixture = self.mixture(state)
-            layers = _layers(state)
-            # A new round anchors on what the round before has found.
-            state = replace(state, anchors=layers) if new_round else state
-            anchors = state.anchors or reconcile(mixture, self.carried(state).layers)
-            weight = ANCHOR_WEIGHT * self.trust(state)
-            swept = relink_and_sweep(mixture, mixture.over_window(layers), anchors, weight)
-            found = mixture.of_mixed(swept)
-            on_step(1.0, _change(mixture, layers, found))
-            return replace(state, layers=found)
+    def _sweep(
+        self, state: AlternationState, on_step: OnStep, *, begins_round: bool
+    ) -> AlternationState:
+        """Let the frames of each layer agree along new flows, in one turn of sweeps.
 
-        return work
-
-    def _ties(self, state: AlternationState, on_step: OnStep) -> AlternationState:
+        begins_round: whether a new round begins. It anchors on what the round before has found.
+        """
         mixture = self.mixture(state)
-        found = improve_by_ties(
+        layers = _layers(state)
+        state = replace(state, anchors=layers) if begins_round else state
+        anchors = state.anchors or reconcile(mixture, self.carried(state).layers)
+        weight = ANCHOR_WEIGHT * self.trust(state)
+        over_window = relink_and_sweep(mixture, mixture.over_window(layers), anchors, weight)
+        swept = mixture.of_mixed(over_window)
+        on_step(1.0, _change(mixture, layers, swept))
+        return replace(state, layers=swept)
+
+    def _tie(self, state: AlternationState, on_step: OnStep) -> AlternationState:
+        """Improve the layers by ties, whose flows are fitted through the mixture."""
+        mixture = self.mixture(state)
+        tied = improve_by_ties(
             mixture,
             mixture.over_window(_layers(state)),
             self.carried(state),
@@ -302,7 +281,7 @@ class Alternation:
             device=self.settings.device,
             on_step=on_step,
         )
-        return replace(state, layers=mean_with_tied(_layers(state), mixture.of_mixed(found)))
+        return replace(state, layers=mean_with_tied(_layers(state), mixture.of_mixed(tied)))
 
 
 def _change(mixture: Mixture, before: Pair, after: Pair) -> dict[str, float]:
@@ -322,7 +301,7 @@ def _change(mixture: Mixture, before: Pair, after: Pair) -> dict[str, float]:
 
 def alternate(
     mixture: Mixture, kind: str, plan: Plan, settings: FitSettings, reporting: Reporting
-) -> AlternationResult:
+) -> FittedTransition:
     """Separate one transition at its working size, by motion and networks in turn.
 
     mixture: its window. kind: of the transition. plan: how much work. settings: seed and device.
@@ -330,69 +309,59 @@ def alternate(
 
     Raises FitError where a fit diverges.
     """
-    work = Alternation(mixture, kind, plan, settings)
-    steps = work.steps()
+    alternation = Alternation(mixture, kind, plan, settings)
+    steps = alternation.steps()
     begins = [0.0, *(step.end for step in steps)]
     chain = [
-        _reported(step, begin, reporting, settings.device)
+        partial(_run_step, step, begin, reporting, settings.device)
         for step, begin in zip(steps, begins, strict=False)
     ]
     state = run_resumable(
         reporting.checkpoints,
-        CHECKPOINT,
+        STATE_CHECKPOINT,
         chain,
         AlternationState(no_motion(mixture)),
         AlternationState,
     ).to(settings.device)
-    trust = float(work.trust(state).mean())
-    return AlternationResult(
+    trust = float(alternation.trust(state).mean())
+    return FittedTransition(
         _layers(state),
-        work.carried(state),
-        work.mixture(state),
+        alternation.carried(state),
+        alternation.mixture(state),
         trust,
-        plan.fit_steps if trust < MOTION_SUFFICES else 0,
-        state.trace,
+        fit_steps=plan.fit_steps if trust < MOTION_SUFFICES else 0,
+        trace=state.trace,
     ).to(CPU)
 
 
-def _reported(
-    step: _Step, begin: float, reporting: Reporting, device: torch.device
-) -> Callable[[AlternationState], AlternationState]:
-    """Return the work of a step that begins at the progress ``begin``, with its reports.
+def _run_step(
+    step: _Step,
+    begin: float,
+    reporting: Reporting,
+    device: torch.device,
+    state: AlternationState,
+) -> AlternationState:
+    """Return the state after a step; report its progress, its losses and its seconds.
 
-    It takes and returns a state on the CPU, and works on ``device``.
+    begin: the progress before it. device: where it works. Both states lie on the CPU.
     """
+    began = time.monotonic()
+    trace = Trace()
 
-    def run(state: AlternationState) -> AlternationState:
-        began = time.monotonic()
-        trace = Trace()
+    def on_step(fraction: float, losses: Mapping[str, float]) -> None:
+        progress = begin + (step.end - begin) * fraction
+        reporting.progress(progress, step.note)
+        trace.add(step.stage, progress, losses)
 
-        def on_step(done: float, losses: Mapping[str, float]) -> None:
-            progress = begin + (step.end - begin) * done
-            reporting.progress(progress, step.note)
-            trace.add(step.stage, progress, losses)
-
-        before = state.to(device)
-        after = step.work(before, on_step)
-        # A step that found nothing to do has no entry in the account.
-        if after is before:
-            return state
-        after = after.to(CPU)
-        spent = time.monotonic() - began
-        reporting.seconds[step.stage] = reporting.seconds.get(step.stage, 0.0) + spent
-        return replace(after, trace=joined(state.trace, trace.curves()))
-
-    return run
-
-
-def no_motion(mixture: Mixture) -> Pair:
-    """Return zero flows ``(n, 2, H, W)`` for both scenes of the mixed frames."""
-    flow = torch.zeros(mixture.count, 2, *mixture.size)
-    return flow, flow
-
-
-def _moved(pair: Pair, device: torch.device) -> Pair:
-    return pair[0].to(device), pair[1].to(device)
+    before = state.to(device)
+    after = step.work(before, on_step)
+    # A step that found nothing to do has no entry in the account.
+    if after is before:
+        return state
+    after = after.to(CPU)
+    spent = time.monotonic() - began
+    reporting.seconds[step.stage] = reporting.seconds.get(step.stage, 0.0) + spent
+    return replace(after, trace=joined(state.trace, trace.curves()))
 
 
 def _layers(state: AlternationState) -> Pair:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
@@ -21,15 +20,16 @@ from stages.mixing.pixel_matte import (
     PixelEvidence,
     pixel_matte,
 )
+from stages.motion.flow import box_max, range_around
 from stages.transition.matte import SoftEdge, fit_matte
 
-CLEARLY = 0.5
+RAGGED_TO_PATTERN = 0.5
 """Squared error with the weights that neighbours predict, relative to that of the pattern, up to
 which each pixel has a weight of its own. On transitions of real footage it was 0.36 and 0.43 for
 ragged edges (FFmpeg's winds), and 0.58 to 1.6 for mattes with a pattern but for one with 0.46, on
 about ten clips."""
 
-DIRECTED = 0.75
+RAGGED_TO_ALL_DIRECTIONS = 0.75
 """Squared error with the best neighbours, relative to that with those in all directions. For the
 winds it was 0.53 and 0.41, for patterns between moving scenes 0.9 and more."""
 
@@ -65,14 +65,14 @@ def fit_any_matte(
     if by_pixels or TRANSITION_KINDS[kind].undo == "pixels":
         return pixel_matte(frames, layers, means, certainty), None
     edge_before = previous[1] if previous else None
-    found = fit_matte(mixture, layers, means, edge_before, certainty, effect)
-    if found is not None:
-        matte, edge = found
+    fitted = fit_matte(mixture, layers, means, edge_before, certainty, effect)
+    if fitted is not None:
+        matte, edge = fitted
         matte = with_hard_edge(mixture, edge, matte, layers, certainty)
         # The first layers are held, and what moves in them looks like a ragged matte.
-        own = PixelEvidence.of(frames, layers, means, certainty)
-        matte = _exact_at_edges(own, matte)
-        if previous is None or not _pixels_say_more(own, matte):
+        evidence = PixelEvidence.of(frames, layers, means, certainty)
+        matte = _exact_at_edges(evidence, matte)
+        if previous is None or not _pixels_say_more(evidence, matte):
             return matte, edge
     return pixel_matte(frames, layers, means, certainty), None
 
@@ -105,37 +105,32 @@ def with_hard_edge(
     return hard if error(hard) <= error(matte) else matte
 
 
-def _exact_at_edges(own: PixelEvidence, matte: Tensor) -> Tensor:
+def _exact_at_edges(evidence: PixelEvidence, matte: Tensor) -> Tensor:
     """Return the matte with the pixels at its hard edges decided one by one.
 
     A hard edge that lies a pixel off leaves a line of the wrong scene in a layer. A pixel's weight
     stays between those around it.
     """
-    least, most = _range_around(matte, 1)
-    near = functional.max_pool2d(
-        (most - least > HARD_EDGE).to(matte), 2 * EDGE_REACH + 1, 1, EDGE_REACH
+    least, most = range_around(matte, 1)
+    is_near_edge = box_max((most - least > HARD_EDGE).to(matte), EDGE_REACH) > 0
+    is_near_soft = box_max(matte * (1 - matte), EDGE_REACH) > 0
+    least, most = range_around(matte, EDGE_REACH)
+    own = (evidence.along + MEAN_WEIGHT_STRENGTH * matte) / (
+        evidence.contrast + MEAN_WEIGHT_STRENGTH
     )
-    least, most = _range_around(matte, EDGE_REACH)
-    told = (own.along + MEAN_WEIGHT_STRENGTH * matte) / (own.contrast + MEAN_WEIGHT_STRENGTH)
-    told = told.maximum(least).minimum(most)
-    _, soft = _range_around(matte * (1 - matte), EDGE_REACH)
-    return torch.where(near > 0, torch.where(soft > 0, told, told.round()), matte)
+    own = own.maximum(least).minimum(most)
+    return torch.where(is_near_edge, torch.where(is_near_soft, own, own.round()), matte)
 
 
-def _range_around(matte: Tensor, radius: int) -> tuple[Tensor, Tensor]:
-    """Return the least and the greatest value around each pixel of ``(n, 1, H, W)``."""
-    side = 2 * radius + 1
-    most = functional.max_pool2d(matte, side, 1, radius)
-    return -functional.max_pool2d(-matte, side, 1, radius), most
-
-
-def _pixels_say_more(own: PixelEvidence, matte: Tensor) -> bool:
+def _pixels_say_more(evidence: PixelEvidence, matte: Tensor) -> bool:
     """Return whether neighbours predict the weights of pixels clearly better than a matte does.
 
     A pixel's own weight would explain anything; its neighbours, without it, cannot. But errors of
     the scenes are alike in neighbours, too. They are so in all directions, so the best direction
     also has to be clearly better than all directions together.
     """
-    errors = {radii: own.error(own.beside(radii).weights()) for radii in NEIGHBORHOODS}
+    errors = {radii: evidence.error(evidence.beside(radii).weights()) for radii in NEIGHBORHOODS}
     best = min(errors.values())
-    return best <= CLEARLY * own.error(matte) and best <= DIRECTED * errors[NEIGHBORHOODS[0]]
+    return best <= RAGGED_TO_PATTERN * evidence.error(matte) and (
+        best <= RAGGED_TO_ALL_DIRECTIONS * errors[NEIGHBORHOODS[0]]
+    )

@@ -21,8 +21,8 @@ from stages.find.track import Params
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture
 from stages.motion.carry import CarriedLayers, carried_layers
-from stages.transition.alternate import AlternationResult
 from stages.transition.any_matte import FoundMatte, fit_any_matte
+from stages.transition.fitted_transition import FittedTransition
 from stages.transition.last_seen import (
     FollowedScene,
     Prediction,
@@ -53,7 +53,7 @@ MOST_MIXED = 0.05
 
 def separate_by_matte(
     mixture: Mixture, kind: str, effect: str | None, progress: Callable[[float], None]
-) -> AlternationResult | None:
+) -> FittedTransition | None:
     """Separate a transition whose kind has a matte, or return None where the matte is soft.
 
     mixture: its window, on the CPU. kind, effect: of the transition.
@@ -63,12 +63,14 @@ def separate_by_matte(
     means = wide.weight[wide.mixed].mean((1, 2, 3))
     scenes = followed(wide, "outgoing"), followed(wide, "incoming")
     known = scenes[0].held(), scenes[1].held()
-    found: FoundMatte | None = None
+    fitted: FoundMatte | None = None
     for number in range(ROUNDS):
-        found = fit_any_matte(wide, kind, _values(known), means, found, certainty_of(known), effect)
-        if not number and mixed_part(found[0]) > MOST_MIXED:
+        fitted = fit_any_matte(
+            wide, kind, _values(known), means, fitted, certainty_of(known), effect
+        )
+        if not number and mixed_part(fitted[0]) > MOST_MIXED:
             return None
-        wide = with_matte(wide, found[0])
+        wide = with_matte(wide, fitted[0])
         motions = motions_of_cameras(wide)
         scenes = followed(wide, "outgoing", motions[0]), followed(wide, "incoming", motions[1])
         outgoing = predict(wide, scenes[0], known[1] if number else scenes[1].held())
@@ -88,7 +90,7 @@ def _result(
     wide: Mixture,
     scenes: tuple[FollowedScene, FollowedScene],
     known: tuple[Prediction, Prediction],
-) -> AlternationResult:
+) -> FittedTransition:
     """Return what was found of the mixed frames of ``mixture``, which ``wide`` has more of."""
     begin = mixture.first - wide.first
     own = slice(begin, begin + mixture.count)
@@ -101,7 +103,7 @@ def _result(
     trust = float(trust_of(mixture, predicted).mean())
     variance = known[0].variance[own], known[1].variance[own]
     layers = outgoing[own], incoming[own]
-    return AlternationResult(layers, carried, mixture, trust, variance=variance)
+    return FittedTransition(layers, carried, mixture, trust, variance=variance)
 
 
 def _flows(motions: Sequence[Params], size: tuple[int, int]) -> Tensor:

@@ -66,8 +66,8 @@ def expected_psnr(
     """
     coefficients = torch.tensor(COEFFICIENTS)
     outgoing, incoming = (
-        tuple((some.cpu() @ coefficients).clamp(0, MOST_DECIBELS).tolist())
-        for some in features(mixture, carried, layers)
+        tuple((of_side.cpu() @ coefficients).clamp(0, MOST_DECIBELS).tolist())
+        for of_side in features(mixture, carried, layers)
     )
     return outgoing, incoming
 
@@ -84,12 +84,12 @@ def expected_psnr_of_hidden(
     """
     shown = mixture.weight[mixture.mixed]
     offset, slope = HIDDEN
-    found = []
+    psnr_of_sides = []
     for hidden, expected in zip((shown, 1 - shown), variance, strict=True):
         error = (hidden * expected.to(hidden)).mean((1, 2, 3)).clamp_min(LEAST_ERROR)
         psnr = offset + slope * -10 * error.log10()
-        found.append(tuple(psnr.clamp(0, MOST_DECIBELS).tolist()))
-    return found[0], found[1]
+        psnr_of_sides.append(tuple(psnr.clamp(0, MOST_DECIBELS).tolist()))
+    return psnr_of_sides[0], psnr_of_sides[1]
 
 
 def _decibels(values: Tensor) -> Tensor:

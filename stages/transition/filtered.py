@@ -28,26 +28,26 @@ from stages.transition.window import Window, clean_beside
 MOST_DETAIL = 0.3
 """Most detail that blurred frames may have, see :func:`stages.mixing.filtering.detail_left`."""
 
-LOOKED_AT = (0.3, 0.5, 0.7)
+SAMPLE_PARTS = (0.3, 0.5, 0.7)
 """Frames of a transition in which detail is looked for, as parts of its length."""
 
-MOST_DETAIL_AT_FIRST = 0.5
-"""The same in the green of the middle frame alone, before the progress is refined, which takes
+MOST_DETAIL_UNREFINED = 0.5
+"""Most detail in the green of the middle frame alone, before the progress is refined, which takes
 long. In 48 drawn dissolves of photographs it was 0.83 and more, in 48 blurs 0.26 at most."""
 
-TRIED = 9
+UNREFINED_VALUES = 9
 """Values of the progress at which that is looked at. FFmpeg's blocks grow in larger steps."""
 
-REACH = 0.04
+PROGRESS_REACH = 0.04
 """How far the progress that the search found may be wrong."""
 
-STEPS = 33
+REFINED_VALUES = 33
 """Values of the progress that are tried within this reach."""
 
-COMPARED = 6
+COMPARED_FRAMES = 6
 """Clean frames of a scene on which the worth of a coarse error is measured."""
 
-EXPLAINED = 0.015
+EXPLAINED_ERROR = 0.015
 """Error, root mean square over the colours, up to which a pixel counts as explained."""
 
 
@@ -57,14 +57,14 @@ def filter_in(window: Window, transition: Transition) -> str | None:
     The search sees small pictures, in which the blocks of ``pixelize`` do not show.
     """
     clean = clean_beside(window, transition)
-    numbers = sorted({round(part * (len(transition) - 1)) for part in LOOKED_AT})
+    numbers = sorted({round(part * (len(transition) - 1)) for part in SAMPLE_PARTS})
     frames = window.frames([transition.first_frame + number for number in numbers])
     middle = len(numbers) // 2
     green = slice(1, 2)
     sides = clean[0][green], clean[1][green]
     for name, apply in FILTERS.items():
-        guesses = _near(transition.mix[numbers[middle]], TRIED)
-        if least_detail(apply, frames[middle][green], sides, guesses) > MOST_DETAIL_AT_FIRST:
+        guesses = _near(transition.mix[numbers[middle]], UNREFINED_VALUES)
+        if least_detail(apply, frames[middle][green], sides, guesses) > MOST_DETAIL_UNREFINED:
             continue
         mix = [
             best_progress(apply, transition.mix[number], frame, clean)
@@ -100,7 +100,7 @@ def separate_filtered(
             layers = corrected_layers(apply, weight, frame, clean, others)
             residual = (frame - filtered_mix(apply, layers, weight)).square()
             shown = sum(variance_left(apply, weight, side) for side in clean) / 2
-            explained += shown * float((residual.mean(0) <= EXPLAINED**2).float().mean())
+            explained += shown * float((residual.mean(0) <= EXPLAINED_ERROR**2).float().mean())
             error += float(residual.mean())
             put(number, frame.clone(), layers, None)
             means.append(weight)
@@ -113,14 +113,14 @@ def best_progress(apply: Filter, guess: float, frame: Tensor, clean: Pair) -> fl
 
     frame, clean: ``(3, H, W)``.
     """
-    tried = _near(guess, STEPS)
+    tried = _near(guess, REFINED_VALUES)
     errors = [float((filtered_mix(apply, clean, value) - frame).square().mean()) for value in tried]
     return float(tried[errors.index(min(errors))])
 
 
 def _near(guess: float, count: int) -> list[float]:
-    """Return ``count`` values of the progress within :data:`REACH` of a guess."""
-    return (guess + torch.linspace(-REACH, REACH, count)).clamp(0, 1).tolist()
+    """Return ``count`` values of the progress within :data:`PROGRESS_REACH` of a guess."""
+    return (guess + torch.linspace(-PROGRESS_REACH, PROGRESS_REACH, count)).clamp(0, 1).tolist()
 
 
 def corrected_layers(
@@ -163,9 +163,11 @@ def coarse_error_gain(apply: Filter, weight: float, clean: Tensor, others: Tenso
 
 def _other_clean_frames(window: Window, transition: Transition) -> tuple[Tensor, Tensor]:
     """Return the clean frames of each scene beyond the nearest, ``(k, 3, H, W)``."""
-    before = range(max(window.first, transition.first_frame - 1 - COMPARED), transition.first_frame)
+    before = range(
+        max(window.first, transition.first_frame - 1 - COMPARED_FRAMES), transition.first_frame
+    )
     after = range(
-        transition.last_frame + 1, min(window.last, transition.last_frame + 1 + COMPARED) + 1
+        transition.last_frame + 1, min(window.last, transition.last_frame + 1 + COMPARED_FRAMES) + 1
     )
     beyond = list(before)[:-1], list(after)[1:]
     empty = torch.empty(0, 3, *window.size)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.find.features import warped
@@ -35,12 +36,16 @@ from stages.motion.flow import LUMA
 LEAST_SHOWN = 0.02
 """Part of the picture below which what is shown does not tell a motion."""
 
-TRIED = 0.5
+MOST_PREDICTING_AREA = 0.5
 """Most area of the part that has to predict the rest of what is shown, relative to both."""
 
-CLEARLY = 0.65
+MOST_PREDICTION_ERROR = 0.65
 """Most squared error of the predictions, relative to that of the held clean frame. A camera that
 stands still leaves about 1."""
+
+
+Mask = NDArray[np.bool_]
+"""Which pixels count, ``(h, w)``."""
 
 
 @dataclass(frozen=True)
@@ -64,41 +69,47 @@ def camera_motions(scene: ShownScene) -> list[Params]:
     A motion is ``(6,)`` as in :mod:`stages.find.track`. All of them are still where the shown parts
     do not speak clearly for them.
     """
-    height, width = scene.clean.shape[-2:]
-    grid = Grid.of(height, width)
+    grid = Grid.of(*scene.clean.shape[-2:])
     reference = _gray(scene.clean)
-    known: dict[int, Params] = {0: STILL}
+    # By the number of frames since the clean one, which is negative for clean frames beyond it.
+    motions: dict[int, Params] = {0: STILL}
     if scene.beyond is not None:
-        known[-1] = fit_motion(grid, MotionProblem(reference, _gray(scene.beyond)), STILL)
-    moved = held = 0.0
+        motions[-1] = fit_motion(grid, MotionProblem(reference, _gray(scene.beyond)), STILL)
+    moved_error = held_error = 0.0
     areas = scene.shown.float().mean((1, 2, 3)).tolist()
-    for time, (layer, shown) in enumerate(zip(scene.layers, scene.shown, strict=True), 1):
-        motion = expected_motion(known, time - 1, time - 2)
-        area = areas[time - 1]
-        if area >= LEAST_SHOWN:
-            target, counted = _gray(layer), shown[0].numpy()
-            smaller = _smaller(areas, time - 1)
-            part = counted
-            if smaller is not None:
-                part = counted & scene.shown[smaller, 0].numpy()
-            if LEAST_SHOWN <= part.mean() < counted.mean():
-                tried = fit_motion(grid, MotionProblem(reference, target, counted=part), motion)
-                rest = counted & ~part
-                seen = warped(reference, grid.flow(tried))
-                moved += float(((seen - target)[rest] ** 2).sum())
-                held += float(((reference - target)[rest] ** 2).sum())
-            motion = fit_motion(grid, MotionProblem(reference, target, counted=counted), motion)
-        known[time] = motion
-    motions = [known[time] for time in range(1, len(scene.layers) + 1)]
-    return motions if moved < CLEARLY * held else [STILL] * len(motions)
+    for place, layer in enumerate(scene.layers):
+        time = place + 1
+        motion = expected_motion(motions, time - 1, time - 2)
+        if areas[place] >= LEAST_SHOWN:
+            target, shown = _gray(layer), scene.shown[place, 0].numpy()
+            part = _part_shown_later(scene, areas, place)
+            if LEAST_SHOWN <= part.mean() < shown.mean():
+                by_part = fit_motion(grid, MotionProblem(reference, target, counted=part), motion)
+                rest = shown & ~part
+                predicted = warped(reference, grid.flow(by_part))
+                moved_error += float(((predicted - target)[rest] ** 2).sum())
+                held_error += float(((reference - target)[rest] ** 2).sum())
+            motion = fit_motion(grid, MotionProblem(reference, target, counted=shown), motion)
+        motions[time] = motion
+    if moved_error < MOST_PREDICTION_ERROR * held_error:
+        return [motions[place + 1] for place in range(len(scene.layers))]
+    return [STILL] * len(scene.layers)
 
 
-def _smaller(areas: Sequence[float], place: int) -> int | None:
-    """Return the first later frame that shows at most half as much, or None."""
-    later = range(place + 1, len(areas))
-    return next(
-        (some for some in later if LEAST_SHOWN <= areas[some] <= TRIED * areas[place]), None
-    )
+def _part_shown_later(scene: ShownScene, areas: Sequence[float], place: int) -> Mask:
+    """Return the pixels of frame ``place`` that a later frame shows, too, ``(h, w)``.
+
+    The later frame is the first one that shows at most half as much. Without one, these are all
+    pixels that the frame shows.
+
+    areas: the part of the picture that each frame shows.
+    """
+    shown: Mask = scene.shown[place, 0].numpy()
+    for later in range(place + 1, len(areas)):
+        if LEAST_SHOWN <= areas[later] <= MOST_PREDICTING_AREA * areas[place]:
+            shown_later: Mask = scene.shown[later, 0].numpy()
+            return shown & shown_later
+    return shown
 
 
 def moved_on(picture: Tensor, motion: Params) -> Tensor:

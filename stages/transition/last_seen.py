@@ -25,25 +25,25 @@ from stages.mixing.mixture import SIDES, Mixture, Side
 from stages.motion.flow import box, resize, within
 from stages.transition.hidden import ShownScene, camera_motions, inverse, moved_on
 
-NOISE = (0.3 / 255) ** 2
+NOISE_VARIANCE = (0.3 / 255) ** 2
 """Variance of a frame's own error: rounding to 8 bits."""
 
-LEAST_CHANGE = (1 / 255) ** 2
+LEAST_CHANGE_VARIANCE = (1 / 255) ** 2
 """Least variance, per frame, by which a scene is assumed to change."""
 
 CHANGE_RADIUS = 6
 """Radius in pixels of the squares over which changes are averaged."""
 
-COMPARED = 6
+COMPARED_FRAMES = 6
 """Clean frames of a scene on which its changes are measured."""
 
-CERTAIN = 1e-8
+KNOWN_VARIANCE = 1e-8
 """Variance of what is known exactly."""
 
 MOTION_PIXELS = 160 * 90
 """Size at which the motion of the cameras is measured."""
 
-PURE = 0.98
+OWN_WEIGHT = 0.98
 """Weight from which a pixel counts as one scene's own when its camera's motion is measured."""
 
 
@@ -78,7 +78,7 @@ class FollowedScene:
         value = torch.cat([_moved(self.template, motion) for motion in self.motions])
         frames = torch.arange(1, count + 1, dtype=value.dtype).view(-1, 1, 1, 1)
         distance = frames if self.side == "outgoing" else frames.flip(0)
-        return Prediction(value, CERTAIN + distance * self.change)
+        return Prediction(value, KNOWN_VARIANCE + distance * self.change)
 
 
 def followed(mixture: Mixture, side: Side, motions: list[Params] | None = None) -> FollowedScene:
@@ -96,12 +96,12 @@ def followed(mixture: Mixture, side: Side, motions: list[Params] | None = None) 
 def _change(mixture: Mixture, side: Side) -> Tensor:
     """Return how much a scene changes from one clean frame to the next, ``(1, 1, H, W)``."""
     clean = mixture.clean(side)
-    near = clean[-COMPARED:] if side == "outgoing" else clean[:COMPARED]
+    near = clean[-COMPARED_FRAMES:] if side == "outgoing" else clean[:COMPARED_FRAMES]
     frames = mixture.frames[near.start : near.stop]
     if len(frames) < 2:
-        return torch.full((1, 1, *mixture.size), LEAST_CHANGE)
+        return torch.full((1, 1, *mixture.size), LEAST_CHANGE_VARIANCE)
     squared = (frames[1:] - frames[:-1]).square().mean((0, 1), keepdim=True)
-    return box(squared, CHANGE_RADIUS) + LEAST_CHANGE
+    return box(squared, CHANGE_RADIUS) + LEAST_CHANGE_VARIANCE
 
 
 def predict(mixture: Mixture, scene: FollowedScene, other: Prediction) -> Prediction:
@@ -110,29 +110,31 @@ def predict(mixture: Mixture, scene: FollowedScene, other: Prediction) -> Predic
     other: the same of the other scene, as far as it is known.
     """
     count = mixture.count
-    value = torch.empty(count, 3, *mixture.size)
-    variance = torch.empty(count, 1, *mixture.size)
-    outgoing = scene.side == "outgoing"
-    known, doubt = scene.template, torch.full_like(scene.change, CERTAIN)
-    for number in range(count) if outgoing else reversed(range(count)):
+    values = torch.empty(count, 3, *mixture.size)
+    variances = torch.empty(count, 1, *mixture.size)
+    is_outgoing = scene.side == "outgoing"
+    # What is known of the scene so far, at the places of the template.
+    value, variance = scene.template, torch.full_like(scene.change, KNOWN_VARIANCE)
+    for number in range(count) if is_outgoing else reversed(range(count)):
         motion = scene.motions[number]
-        doubt = doubt + scene.change
-        value[number] = _moved(known, motion)[0]
-        variance[number] = _moved(doubt, motion)[0]
-        own = Prediction(value[number][None], variance[number][None])
+        variance = variance + scene.change
+        values[number] = _moved(value, motion)[0]
+        variances[number] = _moved(variance, motion)[0]
+        own = Prediction(values[number][None], variances[number][None])
         beside = _only(other, number)
-        pair = (own, beside) if outgoing else (beside, own)
-        seen = update(mixture, number, pair)[0 if outgoing else 1]
-        left = _variance_left(mixture, number, scene.side, pair)
+        pair = (own, beside) if is_outgoing else (beside, own)
+        seen_value = update(mixture, number, pair)[0 if is_outgoing else 1]
+        seen_variance = _variance_left(mixture, number, scene.side, pair)
         if not motion.any():
-            known, doubt = seen, left
+            value, variance = seen_value, seen_variance
             continue
         # What leaves the template's picture is lost, and what enters it stays as it is there.
         back = inverse(motion)
-        seen, left = _moved(seen, back), _moved(left, back)
-        told = left < doubt
-        known, doubt = torch.where(told, seen, known), torch.where(told, left, doubt)
-    return Prediction(value, variance)
+        seen_value, seen_variance = _moved(seen_value, back), _moved(seen_variance, back)
+        is_surer = seen_variance < variance
+        value = torch.where(is_surer, seen_value, value)
+        variance = torch.where(is_surer, seen_variance, variance)
+    return Prediction(values, variances)
 
 
 def update(mixture: Mixture, number: int, predicted: tuple[Prediction, Prediction]) -> Pair:
@@ -142,7 +144,7 @@ def update(mixture: Mixture, number: int, predicted: tuple[Prediction, Predictio
     """
     place = mixture.first + number
     trust = 1 / predicted[0].variance, 1 / predicted[1].variance
-    model = mixture.dissolve(mixture.weight[place][None], trust, 1 / NOISE)
+    model = mixture.dissolve(mixture.weight[place][None], trust, 1 / NOISE_VARIANCE)
     frame = mixture.frames[place][None]
     return model.distribute_residual(frame, predicted[0].value, predicted[1].value)
 
@@ -153,20 +155,23 @@ def _variance_left(
     """Return the variance ``(1, 1, H, W)`` of a scene's error after :func:`update`."""
     incoming = mixture.weight[mixture.first + number][None]
     weights = 1 - incoming, incoming
-    told = [weight**2 * part.variance for weight, part in zip(weights, predicted, strict=True)]
+    # How much each scene's own variance adds to that of the frame.
+    in_frame = [weight**2 * part.variance for weight, part in zip(weights, predicted, strict=True)]
     own = SIDES.index(side)
-    left = predicted[own].variance * (1 - told[own] / (NOISE + told[0] + told[1]))
-    return left.clamp_min(CERTAIN)
+    left = predicted[own].variance * (
+        1 - in_frame[own] / (NOISE_VARIANCE + in_frame[0] + in_frame[1])
+    )
+    return left.clamp_min(KNOWN_VARIANCE)
 
 
 def layers_of(mixture: Mixture, predicted: tuple[Prediction, Prediction]) -> Pair:
     """Return both scenes in the mixed frames, ``(n, 3, H, W)``, in [0, 1]."""
-    found = [
+    pairs = [
         update(mixture, number, (_only(predicted[0], number), _only(predicted[1], number)))
         for number in range(mixture.count)
     ]
-    outgoing = torch.cat([pair[0] for pair in found]).clamp_(0, 1)
-    incoming = torch.cat([pair[1] for pair in found]).clamp_(0, 1)
+    outgoing = torch.cat([pair[0] for pair in pairs]).clamp_(0, 1)
+    incoming = torch.cat([pair[1] for pair in pairs]).clamp_(0, 1)
     return outgoing, incoming
 
 
@@ -183,16 +188,16 @@ def motions_of_cameras(mixture: Mixture) -> tuple[list[Params], list[Params]]:
     size = within(mixture.size, MOTION_PIXELS)
     small = resize(mixture.frames, size)
     weight = resize(mixture.weight[mixture.mixed].expand(-1, 1, *mixture.size), size)
-    found = []
+    motions_of_sides = []
     for side in SIDES:
         outgoing = side == "outgoing"
         template = mixture.template(side)
         beyond = template - 1 if outgoing else template + 1
         if mixture.plain(side) is not None or not len(mixture.clean(side)):
-            found.append([STILL] * mixture.count)
+            motions_of_sides.append([STILL] * mixture.count)
             continue
         mixed = small[mixture.mixed]
-        shown = (1 - weight if outgoing else weight) >= PURE
+        shown = (1 - weight if outgoing else weight) >= OWN_WEIGHT
         scene = ShownScene(
             small[template],
             small[beyond] if beyond in mixture.clean(side) else None,
@@ -200,8 +205,8 @@ def motions_of_cameras(mixture: Mixture) -> tuple[list[Params], list[Params]]:
             shown if outgoing else shown.flip(0),
         )
         motions = camera_motions(scene)
-        found.append(motions if outgoing else motions[::-1])
-    return found[0], found[1]
+        motions_of_sides.append(motions if outgoing else motions[::-1])
+    return motions_of_sides[0], motions_of_sides[1]
 
 
 def flow_of(motion: Params, size: tuple[int, int]) -> Tensor:

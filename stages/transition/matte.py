@@ -24,10 +24,10 @@ from stages.optim.descent import Descent, Losses, ParameterGroup, Weights, weigh
 from stages.optim.losses import Schedule, constant, decay_from_half
 from stages.optim.penalties import charbonnier
 
-SIDE = 96  # pixels of the longer side at which the edge is fitted
+FIT_SIDE = 96  # pixels of the longer side at which the edge is fitted
 LEAST_SIZE = (12, 16)  # pixels (H, W) of the fit at least: the search's blocks
-STEPS = 300  # of Adam
-STEPS_AGAIN = 100  # where the edge was fitted before, to other layers
+FIT_STEPS = 300  # of Adam
+REFIT_STEPS = 100  # where the edge was fitted before, to other layers
 RATE = 0.01  # learning rate; it falls to 0 over the second half of the steps
 # Gradient that a clipped matte lets through at the start. It falls to 0 over the first half of the
 # steps, because it would soften the edge.
@@ -146,7 +146,7 @@ def fit_matte(
     """
     frames = mixture.frames[mixture.mixed]
     height, width = frames.shape[-2:]
-    scale = min(1.0, SIDE / max(height, width))
+    scale = min(1.0, FIT_SIDE / max(height, width))
     size = (max(LEAST_SIZE[0], round(height * scale)), max(LEAST_SIZE[1], round(width * scale)))
     small, a, b = (resize(part, size) for part in (frames, *layers))
     counted = 1.0 if certainty is None else resize(certainty, size)
@@ -157,12 +157,12 @@ def fit_matte(
             edge = _at_means(named, size, means)
         if edge is None:
             return None
-        _fit_edge(edge, mixture, small, (a, b), STEPS, counted)
+        _fit_edge(edge, mixture, small, (a, b), FIT_STEPS, counted)
     else:
         # A straight ramp and a wider smooth one are alike, and descent hardly finds from one to the
         # other. With the better layers of now both are tried.
         tried = previous, previous.with_other_ease()
-        losses = [_fit_edge(one, mixture, small, (a, b), STEPS_AGAIN, counted) for one in tried]
+        losses = [_fit_edge(one, mixture, small, (a, b), REFIT_STEPS, counted) for one in tried]
         edge = tried[losses.index(min(losses))]
     with torch.no_grad():
         return edge(height, width), edge

@@ -153,12 +153,12 @@ class TwoScenes(nn.Module):
         if self.curve is not None:
             weights: Tensor = self.curve()
             return weights.index_select(0, index).view(-1, 1, 1, 1)
-        given = self.given[index]
+        given_weight = self.given[index]
         if self.matte is None:
-            return given
+            return given_weight
         # Around the given matte: a generator at its start, one half everywhere, leaves it as it is.
         moved: Tensor = MATTE_REACH * (2 * self.matte(index) - 1)
-        return torch.sigmoid(given.clamp(MATTE_EDGE, 1 - MATTE_EDGE).logit() + moved)
+        return torch.sigmoid(given_weight.clamp(MATTE_EDGE, 1 - MATTE_EDGE).logit() + moved)
 
     def code_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that learn at the code rate."""
@@ -284,7 +284,7 @@ def fit_layers(
     module = TwoScenes(mixture, seed=seed, dtype=dtype, options=options).to(device)
     frames = mixture.frames.to(device)
     split = _Split(mixture)
-    given = None if known is None else [x[mixture.mixed].to(device) for x in known.layers]
+    known_layers = None if known is None else [x[mixture.mixed].to(device) for x in known.layers]
     trust = None if known is None else known.trust[mixture.mixed].to(device)
 
     def terms(index: Tensor, progress: float) -> dict[str, Tensor]:
@@ -298,10 +298,10 @@ def fit_layers(
         mixed = mixture.dissolve(weight).mix(*both)
         picture = torch.cat([outgoing[:before], mixed, incoming[count:]])
         losses = {"reconstruction": reconstruction(picture, frames[index])}
-        if given is not None and trust is not None:
+        if known_layers is not None and trust is not None:
             near = [
                 agreement(layer, target[place], trust[place])
-                for layer, target in zip(both, given, strict=True)
+                for layer, target in zip(both, known_layers, strict=True)
             ]
             losses["agreement"] = near[0] + near[1]
         if module.curve is not None:
@@ -342,7 +342,7 @@ def fill(
     weight = resize(mixture.weight, size) if mixture.has_matte else mixture.weight
     small = replace(mixture, frames=resize(mixture.frames, size), weight=weight)
     given = resize(known.layers[0], size), resize(known.layers[1], size)
-    found = fit_layers(
+    fitted = fit_layers(
         small,
         KnownLayers(given, resize(known.trust, size)),
         plan=plan,
@@ -352,7 +352,7 @@ def fill(
         on_step=on_step,
     )
     filled = []
-    drawn = found.outgoing, found.incoming
+    drawn = fitted.outgoing, fitted.incoming
     for layer, low, net in zip(known.layers, given, drawn, strict=True):
         out = layer.clone()
         # One frame at a time, because the changes of a whole window are large at full size.

@@ -9,7 +9,7 @@ seen there (the incoming one: as it is first seen), moved as the scene's camera 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,9 +27,10 @@ from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
 from stages.transition.fixed_overlay import FixedOverlay, fixed_overlay
-from stages.transition.hidden import ShownScene, camera_motions, inverse, moved_on
+from stages.transition.hidden import ShownScene, camera_motions, moved_on
 from stages.transition.over_color import over_one_color
 from stages.transition.placed_progress import progress_by_edge
+from stages.transition.seen_scene import SeenScene
 from stages.transition.still import Pictures, unless_moved
 from stages.transition.window import Window, clean_beside, with_color
 
@@ -38,9 +39,10 @@ COARSE_REACH = 1 / 64  # how far the search's progress may be wrong
 COARSE_STEPS = 11
 FINE_STEPS = 9  # in full size, a step being half a pixel
 MOST_SHRUNK = 3.0  # how much smaller a frame may show a scene: beyond, the clean frame is better
-PURE = 0.99  # part of a pixel that has to be the scene's own, so that it counts as shown
-LEAST_CLEAN = 2  # clean frames of a scene from which the nearest one is looked at as a mixed one
-UNSURE = 2  # pixels at the edge of what is shown that are not kept for other frames
+OWN_PART = 0.99  # part of a pixel that has to be the scene's own, so that it counts as shown
+LEAST_CLEAN_FRAMES = (
+    2  # clean frames of a scene from which the nearest one is looked at as a mixed one
+)
 MOTION_PIXELS = 160 * 90  # size at which the motion of the cameras is measured
 
 
@@ -82,40 +84,94 @@ def separate_placed(
     lead = transition.first_frame - wide.first_frame
     own = range(lead, lead + len(transition))
     clean = clean_beside(window, wide)
-    done: list[PlacedFrame] = []
+    parts: list[PlacedFrame] = []
     with clocked(seconds, "motion"):
-        estimates, motions = _progress_and_motions(window, wide, placer)
+        guesses, motions = _progress_and_motions(window, wide, placer)
     with clocked(seconds, "finish"):
         blocks = window.blocks(transition.first_frame, transition.last_frame)
         overlay = fixed_overlay(clean, (block.pixels for block in blocks))
-        placements: list[Placement] = []
-        first_seen = SeenScene(clean[1])
+        scenes = _MovingScenes(clean, motions, overlay, own)
         frames = mixed_frames(window, wide, _half(progress, 0), "looking for places")
-        for number, frame in frames:
-            moves = motions[0][number], motions[1][number]
-            near = moved_on(clean[0], moves[0]), moved_on(clean[1], moves[1])
-            placements.append(refine(placer, estimates[number], frame, near, overlay))
-            if number in own:
-                layer, shown = _moved_back(frame, placements[-1], "incoming", near[1], overlay)
-                first_seen = first_seen.with_new(layer, shown, moves[1])
-        last_seen = SeenScene(clean[0])
+        placements, first_seen = _find_places(frames, placer, guesses, scenes)
         frames = mixed_frames(window, wide, _half(progress, 1), "moving pixels back")
-        for number, frame in frames:
-            moves = motions[0][number], motions[1][number]
-            near = moved_on(clean[0], moves[0]), moved_on(clean[1], moves[1])
-            seen = last_seen.at(moves[0]), first_seen.at(moves[1])
-            if number in own:
-                part = take_apart(frame, placements[number], near, seen, overlay)
-                last_seen = last_seen.with_latest(part.layers[0], part.shown[0], moves[0])
-                put(number - lead, frame.clone(), _without_noise(part.layers, pictures), None)
-                done.append(part)
-    count = len(done)
+        for number, frame, part in _take_frames_apart(frames, placements, scenes, first_seen):
+            put(number - lead, frame.clone(), _without_noise(part.layers, pictures), None)
+            parts.append(part)
+    count = len(parts)
     return DirectSeparation(
-        tuple(part.weight for part in done),
-        sum(part.visible for part in done) / count,
-        psnr_of(sum(part.error for part in done) / count),
-        dict(seconds),
+        mix=tuple(part.weight for part in parts),
+        visible=sum(part.visible for part in parts) / count,
+        reconstruction_psnr=psnr_of(sum(part.error for part in parts) / count),
+        seconds=dict(seconds),
     )
+
+
+@dataclass(frozen=True)
+class _MovingScenes:
+    """Both scenes of a transition, as far as they are known before its frames are taken apart.
+
+    clean: their nearest clean frames ``(3, H, W)``. motions: of their cameras since then, for each
+    frame. overlay: what stays in its place. own: the numbers of the frames that are the
+    transition's own; the others are clean frames beside it.
+    """
+
+    clean: Pair
+    motions: tuple[list[Params], list[Params]]
+    overlay: FixedOverlay
+    own: range
+
+    def moved_to(self, number: int) -> Pair:
+        """Return the clean frames ``(3, H, W)`` as the cameras see them in a frame."""
+        outgoing, incoming = self.motions
+        return (
+            moved_on(self.clean[0], outgoing[number]),
+            moved_on(self.clean[1], incoming[number]),
+        )
+
+
+def _find_places(
+    frames: Iterable[tuple[int, Tensor]],
+    placer: Placer,
+    guesses: Sequence[float],
+    scenes: _MovingScenes,
+) -> tuple[list[Placement], SeenScene]:
+    """Return the placement of each frame, and the incoming scene as it is first seen.
+
+    frames: their numbers, from 0, and pixels ``(3, H, W)``. guesses: the progress of each.
+    """
+    placements: list[Placement] = []
+    first_seen = SeenScene(scenes.clean[1])
+    for number, frame in frames:
+        near = scenes.moved_to(number)
+        placement = refined_placement(placer, guesses[number], frame, near, scenes.overlay)
+        placements.append(placement)
+        if number in scenes.own:
+            layer, shown = _moved_back(frame, placement, "incoming", near[1], scenes.overlay)
+            first_seen = first_seen.with_new(layer, shown, scenes.motions[1][number])
+    return placements, first_seen
+
+
+def _take_frames_apart(
+    frames: Iterable[tuple[int, Tensor]],
+    placements: Sequence[Placement],
+    scenes: _MovingScenes,
+    first_seen: SeenScene,
+) -> Iterator[tuple[int, Tensor, PlacedFrame]]:
+    """Yield the number, the pixels and the layers of each of the transition's own frames.
+
+    frames: their numbers, from 0, and pixels ``(3, H, W)``. first_seen: the incoming scene. Where a
+    frame does not show the outgoing scene, it is taken as the frames before have shown it last.
+    """
+    last_seen = SeenScene(scenes.clean[0])
+    for number, frame in frames:
+        if number not in scenes.own:
+            continue
+        outgoing_motion, incoming_motion = (motions[number] for motions in scenes.motions)
+        seen = last_seen.at(outgoing_motion), first_seen.at(incoming_motion)
+        near = scenes.moved_to(number)
+        part = take_apart(frame, placements[number], near, seen, scenes.overlay)
+        last_seen = last_seen.with_latest(part.layers[0], part.shown[0], outgoing_motion)
+        yield number, frame, part
 
 
 def _widened(window: Window, transition: Transition) -> Transition:
@@ -125,9 +181,9 @@ def _widened(window: Window, transition: Transition) -> Transition:
     against all other frames.
     """
     first, last, mix = transition.first_frame, transition.last_frame, transition.mix
-    if transition.outgoing is not None and first - window.first >= LEAST_CLEAN:
+    if transition.outgoing is not None and first - window.first >= LEAST_CLEAN_FRAMES:
         first, mix = first - 1, (0.0, *mix)
-    if transition.incoming is not None and window.last - last >= LEAST_CLEAN:
+    if transition.incoming is not None and window.last - last >= LEAST_CLEAN_FRAMES:
         last, mix = last + 1, (*mix, 1.0)
     return replace(transition, first_frame=first, last_frame=last, mix=mix)
 
@@ -144,50 +200,6 @@ def _without_noise(layers: Pair, pictures: Pictures) -> Pair:
 def _half(progress: Callable[[float, str], None], number: int) -> Callable[[float, str], None]:
     """Return the progress of the first (0) or the second (1) of two passes."""
     return lambda done, note: progress((number + done) / 2, note)
-
-
-@dataclass(frozen=True)
-class SeenScene:
-    """What the frames have shown of a scene so far.
-
-    picture: ``(3, H, W)``, at the places of the nearest clean frame, which it begins with.
-    seen: where a mixed frame has shown it, ``(1, H, W)``; None where none has.
-    """
-
-    picture: Tensor
-    seen: Tensor | None = None
-
-    def at(self, motion: Params) -> Tensor:
-        """Return the scene ``(3, H, W)`` as its camera sees it after a motion."""
-        return moved_on(self.picture, motion)
-
-    def with_latest(self, layer: Tensor, shown: Tensor, motion: Params) -> SeenScene:
-        """Return the scene with what a frame shows of it, as it was seen last.
-
-        layer: ``(3, H, W)``, after the motion. shown: where it is the scene's, ``(1, H, W)``.
-        """
-        layer, shown = _before_motion(layer, shown, motion)
-        return SeenScene(torch.where(shown, layer, self.picture), shown)
-
-    def with_new(self, layer: Tensor, shown: Tensor, motion: Params) -> SeenScene:
-        """Return the scene with what no earlier frame has shown of it, as it was seen first."""
-        layer, shown = _before_motion(layer, shown, motion)
-        new = shown if self.seen is None else shown & ~self.seen
-        seen = shown if self.seen is None else shown | self.seen
-        return SeenScene(torch.where(new, layer, self.picture), seen)
-
-
-def _before_motion(layer: Tensor, shown: Tensor, motion: Params) -> Pair:
-    """Return a layer and where it is surely shown, as the camera saw them before a motion.
-
-    At the edges of what is shown, a place that is a pixel off would keep a line of the other scene.
-    """
-    hidden = 1 - shown.float()
-    surely = functional.max_pool2d(hidden, 2 * UNSURE + 1, 1, UNSURE) == 0
-    if not motion.any():
-        return layer, surely
-    back = inverse(motion)
-    return moved_on(layer, back), moved_on(surely.float(), back) > PURE
 
 
 def _progress_and_motions(
@@ -234,10 +246,10 @@ def _motions_at(
     ones beyond these, ``(3, h, w)``. overlay: what stays in its place.
     """
     aspect = mixed.shape[-2] / mixed.shape[-1]
-    found: list[list[Pair]] = [[], []]
+    motions_of_sides: list[list[Pair]] = [[], []]
     for frame, value in zip(mixed, progress, strict=True):
         placement = placer(value, aspect)
-        for pairs, side, own in zip(found, SIDES, clean, strict=True):
+        for pairs, side, own in zip(motions_of_sides, SIDES, clean, strict=True):
             pairs.append(_moved_back(frame, placement, side, own, overlay))
     scenes = [
         ShownScene(
@@ -246,12 +258,14 @@ def _motions_at(
             torch.stack([layer for layer, _ in pairs]),
             torch.stack([shown for _, shown in pairs]),
         )
-        for own, further, pairs in zip(clean, beyond, (found[0], found[1][::-1]), strict=True)
+        for own, further, pairs in zip(
+            clean, beyond, (motions_of_sides[0], motions_of_sides[1][::-1]), strict=True
+        )
     ]
     return camera_motions(scenes[0]), camera_motions(scenes[1])[::-1]
 
 
-def refine(
+def refined_placement(
     placer: Placer, guess: float, frame: Tensor, clean: Pair, overlay: FixedOverlay | None = None
 ) -> Placement:
     """Return the placement at the progress that :func:`refined_progress` returns."""
@@ -271,8 +285,8 @@ def refined_progress(
     scale = min(1.0, (COARSE_PIXELS / (height * width)) ** 0.5)
     counted = frame.new_ones(1, height, width) if overlay is None else 1 - overlay.with_margin()
     # A fourth channel says which pixels count. It moves with the scenes, as their overlay does.
-    whole = [torch.cat([part, counted]) for part in (frame, *clean)]
-    small = [_shrunk(part, scale) for part in whole]
+    full = [torch.cat([part, counted]) for part in (frame, *clean)]
+    small = [_shrunk(part, scale) for part in full]
 
     def error(progress: float, target: Tensor, scenes: Pair) -> float:
         placed = place(scenes, placer(progress, aspect))
@@ -290,7 +304,7 @@ def refined_progress(
     half_pixels = 2 * max(height, width)
     start = round(rough * half_pixels) - FINE_STEPS // 2
     fine = (start + torch.arange(FINE_STEPS)) / half_pixels
-    return best(fine.clamp(0, 1), *whole)
+    return best(fine.clamp(0, 1), *full)
 
 
 def _shrunk(picture: Tensor, scale: float) -> Tensor:
@@ -338,8 +352,8 @@ def _moved_back(
     back = there.inverse()(*places)
     weight = placement.weight(*places, aspect, 1 / width)[None]
     own = sample(weight if side == "incoming" else 1 - weight, *back)
-    shown = (own > PURE) & (inside(*back, aspect, 1 / width) > 0.5)[None]
-    shown = shown & (sample(overlay.with_margin(), *back) < 1 - PURE)
+    shown = (own > OWN_PART) & (inside(*back, aspect, 1 / width) > 0.5)[None]
+    shown = shown & (sample(overlay.with_margin(), *back) < 1 - OWN_PART)
     if max(there.scale) > MOST_SHRUNK:
         shown = torch.zeros_like(shown)
     detail = clean - sample(sample(clean, *there(*places)), *back)

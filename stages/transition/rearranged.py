@@ -27,7 +27,7 @@ from stages.motion.flow import box, resize, within
 from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
-from stages.transition.placed import refine
+from stages.transition.placed import refined_placement
 from stages.transition.still import noise_variance, weight_between
 from stages.transition.window import Window
 
@@ -148,7 +148,7 @@ def kind_error(frame: Tensor, scenes: Pair, transition: Transition, number: int)
     placer = kind.effects[transition.effect or ""]
     size = frame.shape[-2], frame.shape[-1]
     pictures = scenes[0][0], scenes[1][0]
-    placement = refine(
+    placement = refined_placement(
         placer, progress_of(placer, transition.mix[number], size), frame[0], pictures
     )
     return around(frame - place(pictures, placement))

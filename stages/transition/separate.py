@@ -27,17 +27,18 @@ from stages.optim.loss_curves import Curves, Trace, thinned
 from stages.optim.timing import clocked
 from stages.published.transition import fit_transition
 from stages.shots import Space, Transition
-from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
+from stages.transition.alternate import Reporting, alternate
 from stages.transition.bars import between_bars, put_with_bars, shared_bars
 from stages.transition.by_matte import separate_by_matte
 from stages.transition.confidence import expected_psnr, expected_psnr_of_hidden
 from stages.transition.direct import DirectSeparation, PutLayers
 from stages.transition.filtered import filter_in, separate_filtered
 from stages.transition.finish import finish, squared_error
+from stages.transition.fitted_transition import FittedTransition, no_motion
 from stages.transition.held import hold_scenes
 from stages.transition.networks import fit_layers
 from stages.transition.placed import separate_placed
-from stages.transition.plan import LARGEST, Plan, plan_for
+from stages.transition.plan import LARGEST_WORK_PIXELS, Plan, plan_for
 from stages.transition.rearranged import compare_pieces, separate_rearranged
 from stages.transition.separated_frame import PutFrame, SeparatedFrame
 from stages.transition.still import (
@@ -116,24 +117,24 @@ def separate_transition(
     if transition.kind == DISSOLVE and (name := filter_in(window, transition)) is not None:
         filtered = replace(transition, kind=kind_of_filter(name), effect=name)
         method = _filter_method(window, filtered, progress)
-        return replace(_direct(filtered, put, method), filter=name)
+        return replace(_separate_directly(filtered, put, method), filter=name)
     if TRANSITION_KINDS[transition.kind].undo == "filter":
-        return _direct(transition, put, _filter_method(window, transition, progress))
+        return _separate_directly(transition, put, _filter_method(window, transition, progress))
     bars = shared_bars(window)
     if bars:
         put = put_with_bars(put, window, transition, bars)
         window = between_bars(window, bars)
     alone = plan.networks_alone if plan else settings.networks_alone
     pictures = (None, None) if alone else still_pictures(window, transition)
-    direct = _method_without_fit(window, transition, pictures, progress)
-    if direct is not None:
-        return _direct(transition, put, direct)
+    direct_method = _direct_method(window, transition, pictures, progress)
+    if direct_method is not None:
+        return _separate_directly(transition, put, direct_method)
     reporting = Reporting(progress, defaultdict(float), checkpoints or NoCheckpoints())
     plan = plan or _planned(window, transition, settings, reporting)
     return _separate_by_fit(window, transition, plan, pictures, settings, reporting, put)
 
 
-def _method_without_fit(
+def _direct_method(
     window: Window, transition: Transition, pictures: Pictures, progress: Progress
 ) -> DirectMethod | None:
     """Return what separates a transition directly, or None where a fit is needed.
@@ -146,7 +147,7 @@ def _method_without_fit(
         if still is not None:
             return still
     if TRANSITION_KINDS[transition.kind].undo == "placement":
-        return lambda take: separate_placed(window, transition, progress, take, pictures)
+        return lambda put: separate_placed(window, transition, progress, put, pictures)
     return None
 
 
@@ -162,16 +163,16 @@ def _still_method(
     if not mixed and (kind.has_matte or kind.undo == "placement"):
         pieces = compare_pieces(window, transition, scenes)
         if pieces.are_rearranged:
-            return lambda take: separate_rearranged(window, transition, scenes, progress, take)
+            return lambda put: separate_rearranged(window, transition, scenes, progress, put)
         mixed = kind.has_matte and pieces.are_nearly_all_known
     if mixed:
-        return lambda take: separate_still(window, transition, scenes, progress, take)
+        return lambda put: separate_still(window, transition, scenes, progress, put)
     return None
 
 
 def _filter_method(window: Window, transition: Transition, progress: Progress) -> DirectMethod:
     """Return what separates a transition that filters both scenes."""
-    return lambda take: separate_filtered(window, transition, progress, take)
+    return lambda put: separate_filtered(window, transition, progress, put)
 
 
 def _planned(
@@ -180,7 +181,7 @@ def _planned(
     """Return the plan that the preset or the time budget gives."""
     with clocked(reporting.seconds, "plan"):
         reporting.progress(0.0, "measuring this machine" if settings.max_seconds else "planning")
-        return plan_for(open_mixture(window, transition, LARGEST), settings)
+        return plan_for(open_mixture(window, transition, LARGEST_WORK_PIXELS), settings)
 
 
 def _separate_by_fit(
@@ -198,93 +199,100 @@ def _separate_by_fit(
     them; at most one of them explains the mixed frames. Other arguments as in
     :func:`separate_transition`.
     """
-    work = open_mixture(window, transition, plan.pixels)
-    done = None
+    mixture = open_mixture(window, transition, plan.pixels)
+    fitted = None
     if TRANSITION_KINDS[transition.kind].has_matte and not plan.networks_alone:
-        done = _by_matte(work, transition, reporting)
-    if done is not None:
+        fitted = _by_matte(mixture, transition, reporting)
+    if fitted is not None:
+        # The method with a hard matte has no steps that a plan could count.
         plan = Plan(plan.pixels, levels=(), turns=0)
     else:
-        done = _fitted(work, transition, plan, settings, reporting)
-    still = still_side(pictures, done.mixture, done.layers)
+        fitted = _by_plan(mixture, transition, plan, settings, reporting)
+    still = still_side(pictures, fitted.mixture, fitted.layers)
     means: list[float] = []
     error = 0.0
     with clocked(reporting.seconds, "finish"):
-        for place, (full, layers) in enumerate(finish(window, done, still, settings.device)):
+        for place, (triplet, layers) in enumerate(finish(window, fitted, still, settings.device)):
             reporting.progress(FIT_END + (1 - FIT_END) * place / len(transition), "full size")
-            error += squared_error(full, layers)
-            means.append(float(full.weight[1].mean()))
-            put(place, _separated_frame(full, layers))
+            error += squared_error(triplet, layers)
+            means.append(float(triplet.weight[1].mean()))
+            put(place, _separated_frame(triplet, layers))
     report = {
         "reconstruction_psnr": psnr_of(error / len(transition)),
-        "trust": done.trust,
-        "explained": done.trust,
-        "invented": 1 - done.trust,
-        "fit_steps": float(done.fit_steps),
+        "trust": fitted.trust,
+        "explained": fitted.trust,
+        "invented": 1 - fitted.trust,
+        "fit_steps": float(fitted.fit_steps),
         "turns": float(plan.turns * plan.rounds),
-        "work_height": float(done.mixture.size[0]),
-        "work_width": float(done.mixture.size[1]),
+        "work_height": float(fitted.mixture.size[0]),
+        "work_width": float(fitted.mixture.size[1]),
     }
     return TransitionResult(
-        tuple(means),
-        done.mixture.has_matte,
-        done.mixture.space,
-        dict(reporting.seconds),
-        report,
-        asdict(plan),
-        () if still is not None else _confidence(plan, done),
-        thinned(done.trace),
+        mix=tuple(means),
+        has_matte=fitted.mixture.has_matte,
+        space=fitted.mixture.space,
+        seconds=dict(reporting.seconds),
+        report=report,
+        plan=asdict(plan),
+        confidence=() if still is not None else _confidence(plan, fitted),
+        trace=thinned(fitted.trace),
     )
 
 
-def _fitted(
-    work: Mixture, transition: Transition, plan: Plan, settings: FitSettings, reporting: Reporting
-) -> AlternationResult:
+def _by_plan(
+    mixture: Mixture,
+    transition: Transition,
+    plan: Plan,
+    settings: FitSettings,
+    reporting: Reporting,
+) -> FittedTransition:
     """Return the layers at the working size, by the method that the plan names."""
     if plan.paper_steps:
-        return _published(work, plan, settings, reporting)
+        return _published(mixture, plan, settings, reporting)
     if plan.coupled_steps:
-        return _coupled(work, transition.kind, plan, settings, reporting)
-    return alternate(work, transition.kind, plan, settings, reporting)
+        return _coupled(mixture, transition.kind, plan, settings, reporting)
+    return alternate(mixture, transition.kind, plan, settings, reporting)
 
 
 def _by_matte(
-    work: Mixture, transition: Transition, reporting: Reporting
-) -> AlternationResult | None:
+    mixture: Mixture, transition: Transition, reporting: Reporting
+) -> FittedTransition | None:
     """Return the layers and a hard matte that are found in turn; None where the matte is soft."""
     with clocked(reporting.seconds, "matte"):
         return separate_by_matte(
-            work,
+            mixture,
             transition.kind,
             transition.effect,
-            lambda done: reporting.progress(FIT_END * done, "matte and scenes"),
+            lambda fraction: reporting.progress(FIT_END * fraction, "matte and scenes"),
         )
 
 
-def _separated_frame(full: Mixture, layers: Pair) -> SeparatedFrame:
+def _separated_frame(triplet: Mixture, layers: Pair) -> SeparatedFrame:
     """Return a finished frame on the CPU.
 
-    full: the window of three frames around it. layers: ``(3, H, W)`` each.
+    triplet: the window of three frames around it. layers: ``(3, H, W)`` each.
     """
-    matte = full.weight[1].cpu() if full.has_matte else None
+    matte = triplet.weight[1].cpu() if triplet.has_matte else None
     # A copy, because the next frame is read into the same place.
-    return SeparatedFrame(full.frames[1].clone().cpu(), layers[0].cpu(), layers[1].cpu(), matte)
+    return SeparatedFrame(triplet.frames[1].clone().cpu(), layers[0].cpu(), layers[1].cpu(), matte)
 
 
-def _confidence(plan: Plan, done: AlternationResult) -> tuple[tuple[float, ...], ...]:
+def _confidence(plan: Plan, fitted: FittedTransition) -> tuple[tuple[float, ...], ...]:
     """Return the PSNR that is expected of both scenes, in dB, where neither stands still.
 
     Empty for transitions of other kinds than those whose PSNR the expectation was fitted to.
     """
-    mixture = done.mixture
-    if done.variance is not None:
-        return expected_psnr_of_hidden(mixture, done.variance)
+    mixture = fitted.mixture
+    if fitted.variance is not None:
+        return expected_psnr_of_hidden(mixture, fitted.variance)
     if plan.paper_steps or plan.coupled_steps or mixture.has_matte or mixture.locked:
         return ()
-    return expected_psnr(mixture, done.carried.layers, done.layers)
+    return expected_psnr(mixture, fitted.carried.layers, fitted.layers)
 
 
-def _direct(transition: Transition, put: PutFrame, separate: DirectMethod) -> TransitionResult:
+def _separate_directly(
+    transition: Transition, put: PutFrame, separate: DirectMethod
+) -> TransitionResult:
     """Run ``separate``, which needs no fit, and return its result in the form of all others."""
     has_matte = False
 
@@ -293,70 +301,79 @@ def _direct(transition: Transition, put: PutFrame, separate: DirectMethod) -> Tr
         has_matte = matte is not None
         put(number, SeparatedFrame(frame, *layers, matte))
 
-    done = separate(put_frame)
+    separation = separate(put_frame)
     report = {
-        "reconstruction_psnr": done.reconstruction_psnr,
-        "trust": done.visible,
-        "explained": done.visible,
-        "invented": 1 - done.visible,
+        "reconstruction_psnr": separation.reconstruction_psnr,
+        "trust": separation.visible,
+        "explained": separation.visible,
+        "invented": 1 - separation.visible,
     }
-    return TransitionResult(done.mix, has_matte, transition.space, done.seconds, report)
+    return TransitionResult(
+        mix=separation.mix,
+        has_matte=has_matte,
+        space=transition.space,
+        seconds=separation.seconds,
+        report=report,
+    )
 
 
 def _published(
-    work: Mixture, plan: Plan, settings: FitSettings, reporting: Reporting
-) -> AlternationResult:
+    mixture: Mixture, plan: Plan, settings: FitSettings, reporting: Reporting
+) -> FittedTransition:
     """Return the layers of the published method: networks alone, the residual distributed."""
     with clocked(reporting.seconds, "networks"):
         result = fit_transition(
-            work,
+            mixture,
             steps=plan.paper_steps,
             seed=settings.seed,
             device=settings.device,
-            on_step=lambda done, _: reporting.progress(FIT_END * done, "published networks"),
+            on_step=lambda fraction, _: reporting.progress(
+                FIT_END * fraction, "published networks"
+            ),
             checkpoints=reporting.checkpoints,
         )
-    return _without_motion(work, (result.outgoing, result.incoming), plan.paper_steps, result.trace)
+    scenes = result.outgoing, result.incoming
+    return _without_motion(mixture, scenes, plan.paper_steps, result.trace)
 
 
 def _coupled(
-    work: Mixture, kind: str, plan: Plan, settings: FitSettings, reporting: Reporting
-) -> AlternationResult:
+    mixture: Mixture, kind: str, plan: Plan, settings: FitSettings, reporting: Reporting
+) -> FittedTransition:
     """Return the layers of the generators alone, the residual distributed.
 
     The weights are fitted together with the layers: one curve over time, or a matte where the kind
     of transition has one.
     """
     if TRANSITION_KINDS[kind].undo == "matte":
-        work = replace(work, weight=work.weight.expand(-1, 1, *work.size).contiguous())
+        mixture = replace(mixture, weight=mixture.weight.expand(-1, 1, *mixture.size).contiguous())
     trace = Trace()
 
-    def note(done: float, losses: Mapping[str, float]) -> None:
-        reporting.progress(FIT_END * done, "networks")
-        trace.add("networks", done, losses)
+    def note(fraction: float, losses: Mapping[str, float]) -> None:
+        reporting.progress(FIT_END * fraction, "networks")
+        trace.add("networks", fraction, losses)
 
     with clocked(reporting.seconds, "networks"):
         result = fit_layers(
-            work,
+            mixture,
             plan=FitPlan(plan.coupled_steps),
             seed=settings.seed,
             device=settings.device,
             on_step=note,
         )
-    work = replace(work, weight=result.weight)
+    mixture = replace(mixture, weight=result.weight)
     scenes = result.outgoing, result.incoming
-    return _without_motion(work, scenes, plan.coupled_steps, trace.curves())
+    return _without_motion(mixture, scenes, plan.coupled_steps, trace.curves())
 
 
-def _without_motion(work: Mixture, layers: Pair, steps: int, trace: Curves) -> AlternationResult:
+def _without_motion(mixture: Mixture, layers: Pair, steps: int, trace: Curves) -> FittedTransition:
     """Return the result of networks alone, whose layers are made to mix to the input.
 
     layers: both scenes over the window, ``(N, 3, H, W)``. steps: of the networks.
     """
-    flows = no_motion(work)
-    carried = CarriedLayers(flows, (0, 0), carried_layers(work, flows))
-    projected = project(work, *work.of_mixed(layers))
-    return AlternationResult(projected, carried, work, 0.0, steps, trace)
+    flows = no_motion(mixture)
+    carried = CarriedLayers(flows, (0, 0), carried_layers(mixture, flows))
+    projected = project(mixture, *mixture.of_mixed(layers))
+    return FittedTransition(projected, carried, mixture, trust=0.0, fit_steps=steps, trace=trace)
 
 
 def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture:

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from stages.find.stills import AGREES, MOST_NOISE, OFF_LINE, STEADY
 from stages.kinds import TRANSITION_KINDS
@@ -29,7 +28,7 @@ from stages.mixing.dissolve import Dissolve
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import DISSOLVES, SIDES, Mixture, Side
 from stages.mixing.psnr import psnr_of
-from stages.motion.flow import box, resize, within
+from stages.motion.flow import box, range_around, resize, within
 from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
@@ -142,22 +141,22 @@ def separate_still(
     return DirectSeparation(tuple(means), 1.0, psnr_of(error / len(means)), dict(seconds))
 
 
-def still_side(pictures: Pictures, work: Mixture, layers: Pair) -> StillScene | None:
+def still_side(pictures: Pictures, mixture: Mixture, layers: Pair) -> StillScene | None:
     """Return the one scene that stands still while the other one moves, or None.
 
     A scene that stands still in its clean frames may begin to move in the mixed ones. So its
     picture also has to explain the pixels that mainly show it.
 
-    pictures: as :func:`still_pictures` returns them. work: the transition at its working size.
+    pictures: as :func:`still_pictures` returns them. mixture: the transition at its working size.
     layers: both scenes in its mixed frames, ``(n, 3, h, w)``, as the fit found them.
     """
-    if work.locked is not None:
+    if mixture.locked is not None:
         return None
     for number, side in enumerate(SIDES):
         picture = pictures[number]
         if picture is None or pictures[1 - number] is not None:
             continue
-        if _unexplained_share(StillScene(side, picture), work, layers) <= MOST_UNEXPLAINED:
+        if _unexplained_share(StillScene(side, picture), mixture, layers) <= MOST_UNEXPLAINED:
             return StillScene(side, picture)
     return None
 
@@ -172,21 +171,21 @@ def unless_moved(layer: Tensor, picture: Tensor) -> Tensor:
     return torch.where(change <= 2 * STEADY, picture[0], layer)
 
 
-def _unexplained_share(still: StillScene, work: Mixture, layers: Pair) -> float:
+def _unexplained_share(still: StillScene, mixture: Mixture, layers: Pair) -> float:
     """Return the part of the pixels that a still scene leaves unexplained, 0 to 1.
 
     Only pixels that mainly show this scene count; those at the edge of a matte do not.
     """
-    picture = resize(still.picture, work.size).expand(work.count, -1, -1, -1)
-    weight = work.weight[work.mixed]
+    picture = resize(still.picture, mixture.size).expand(mixture.count, -1, -1, -1)
+    weight = mixture.weight[mixture.mixed]
     is_outgoing = still.side == "outgoing"
     scenes = (picture, layers[1]) if is_outgoing else (layers[0], picture)
-    residual = work.dissolve(weight).residual(work.frames[work.mixed], *scenes)
+    residual = mixture.dissolve(weight).residual(mixture.frames[mixture.mixed], *scenes)
     other = weight if is_outgoing else 1 - weight
     allowed = STEADY + OTHER_ERROR * other
     unexplained = box(residual, MEAN_RADIUS).abs().amax(1, keepdim=True) > allowed
     counted = other <= MOST_OTHER_WEIGHT
-    if work.has_matte:
+    if mixture.has_matte:
         counted = counted & ~_at_edge(weight)
     counted = counted.expand_as(unexplained)
     return float((unexplained & counted).sum()) / max(1.0, float(counted.sum()))
@@ -314,7 +313,5 @@ def distribute_above_noise(frame: Tensor, scenes: Pair, model: Dissolve) -> Pair
 
 def _at_edge(weight: Tensor) -> Tensor:
     """Return where a matte ``(n, 1, H, W)`` changes quickly; coding errors gather there."""
-    side = 2 * EDGE_RADIUS + 1
-    most = functional.max_pool2d(weight, side, 1, EDGE_RADIUS)
-    least = -functional.max_pool2d(-weight, side, 1, EDGE_RADIUS)
+    least, most = range_around(weight, EDGE_RADIUS)
     return most - least > EDGE_RANGE

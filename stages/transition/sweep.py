@@ -78,8 +78,8 @@ def relink_and_sweep(
             for scene, link, anchor in zip(scenes, links, anchors, strict=True)
         ]
         known = anchors[0][place, :, rows], anchors[1][place, :, rows]
-        found = mix_offers(mixture, frame, rows, offers, known, FRAME_WEIGHT)
-        scenes[0][frame, :, rows], scenes[1][frame, :, rows] = found
+        mixed = mix_offers(mixture, frame, rows, offers, known, FRAME_WEIGHT)
+        scenes[0][frame, :, rows], scenes[1][frame, :, rows] = mixed
 
     parallel = is_worth(scenes[0][0])
     for number in range(SWEEPS):
@@ -97,8 +97,8 @@ def weigh_by_clarity(
 
     links: of one scene, for each mixed frame in order.
     """
-    found = []
+    weighed = []
     for frame, link in enumerate(links, mixture.first):
         ratio = clarity(mixture, side, frame, link.frames).to(link.confidence)
-        found.append(replace(link, confidence=link.confidence * ratio))
-    return found
+        weighed.append(replace(link, confidence=link.confidence * ratio))
+    return weighed

@@ -9,7 +9,7 @@ then follow in closed form. A tie weighs more where the value that it brings agr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture
 from stages.motion.carry import CarriedLayers
 from stages.motion.flow import box, lookup, warp, warp_rows
-from stages.optim.descent import OnStep
+from stages.optim.descent import OnStep, part_of_fit
 from stages.optim.threads import bands, is_worth, side_by_side
 from stages.transition.reconcile import clarity, mix_offers
 from stages.transition.tie_fit import fit_ties
@@ -74,27 +74,27 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> 
     layers: both scenes over the window, ``(N, 3, H, W)``; the result has the same shape.
     ties: of the outgoing and of the incoming scene.
     """
-    out = layers[0].clone(), layers[1].clone()
+    solved = layers[0].clone(), layers[1].clone()
     count = len(ties[0].frames)
     parallel = is_worth(layers[0][0])
-    weights = _all_tie_weights(mixture, out, ties, parallel=parallel)
+    weights = _all_tie_weights(mixture, solved, ties, parallel=parallel)
     for number in range(PASSES):
         places = range(count)
         for place in places if number % 2 == 0 else reversed(places):
             frame = mixture.first + place
             flows = side_by_side(partial(_flow_of, place, mixture.size), ties, worth=parallel)
-            links = [
-                _Links(tie.frames[place].tolist(), flow, weight[place])
-                for tie, flow, weight in zip(ties, flows, weights, strict=True)
+            ties_of_frame = [
+                _TiesOfFrame(scene_ties.frames[place].tolist(), flow, weight[place])
+                for scene_ties, flow, weight in zip(ties, flows, weights, strict=True)
             ]
             side_by_side(
-                partial(_solve_rows, mixture, out, frame, links),
+                partial(_solve_rows, mixture, solved, frame, ties_of_frame),
                 bands(mixture.size[0], worth=parallel),
             )
-    return out
+    return solved
 
 
-class _Links(NamedTuple):
+class _TiesOfFrame(NamedTuple):
     """The ties of one frame of a scene.
 
     frames: where they lead to. flows: ``(K, 2, H, W)``. weights: ``(K, 1, H, W)``.
@@ -110,15 +110,16 @@ def _flow_of(place: int, size: tuple[int, int], tie: FrameTies) -> Tensor:
 
 
 def _solve_rows(
-    mixture: Mixture, layers: Pair, frame: int, links: Sequence[_Links], rows: slice
+    mixture: Mixture, layers: Pair, frame: int, ties: Sequence[_TiesOfFrame], rows: slice
 ) -> None:
     """Set some rows of a frame of both layers. They depend on other frames alone."""
     offers = [
-        _offered_value(layer, frame, link, rows) for layer, link in zip(layers, links, strict=True)
+        _offered_value(layer, frame, scene_ties, rows)
+        for layer, scene_ties in zip(layers, ties, strict=True)
     ]
     known = layers[0][frame, :, rows], layers[1][frame, :, rows]
-    found = mix_offers(mixture, frame, rows, offers, known, FRAME_WEIGHT)
-    layers[0][frame, :, rows], layers[1][frame, :, rows] = found
+    mixed = mix_offers(mixture, frame, rows, offers, known, FRAME_WEIGHT)
+    layers[0][frame, :, rows], layers[1][frame, :, rows] = mixed
 
 
 def _all_tie_weights(
@@ -161,7 +162,7 @@ def _tie_weights(first: int, layer: Tensor, tie: FrameTies, place: int, clear: T
     return TIE_SCALE * clear / assumed * inside
 
 
-def _offered_value(layer: Tensor, frame: int, links: _Links, rows: slice) -> Pair:
+def _offered_value(layer: Tensor, frame: int, ties: _TiesOfFrame, rows: slice) -> Pair:
     """Return the mean ``(3, h, W)`` of a frame's current value and its ties', and its weight.
 
     layer: ``(N, 3, H, W)``. frame: index in the window. rows: of the frame.
@@ -170,11 +171,11 @@ def _offered_value(layer: Tensor, frame: int, links: _Links, rows: slice) -> Pai
     total = CURRENT_WEIGHT * current
     trust = torch.full_like(current, CURRENT_WEIGHT)
     # One tie at a time and in place, so that the temporaries stay in the processor's cache.
-    flows, weights = links.flows[..., rows, :], links.weights[..., rows, :]
-    for other, flow, known in zip(links.frames, flows, weights, strict=True):
+    flows, weights = ties.flows[..., rows, :], ties.weights[..., rows, :]
+    for other, flow, weight in zip(ties.frames, flows, weights, strict=True):
         brought = warp_rows(layer[other], flow, rows.start)
         robust = (current - brought).square_().div_(ROBUST_FROM * LEAST_ERROR**2)
-        robust = robust.add_(1).rsqrt_().mul_(known)
+        robust = robust.add_(1).rsqrt_().mul_(weight)
         total.addcmul_(robust, brought)
         trust += robust
     return total.div_(trust), trust
@@ -204,17 +205,11 @@ def improve_by_ties(
     if not count:
         return layers
     possible = _levels_in_memory(levels, mixture.count * count, mixture.size)
-    found = [find_ties(mixture, carried, side).first(count) for side in SIDES]
-    ties = found[0], found[1]
-    for number, (scale, steps) in enumerate(possible):
-
-        def note(done: float, losses: Mapping[str, float], number: int = number) -> None:
-            if on_step:
-                on_step((number + done) / len(possible), losses)
-
-        ties = fit_ties(
-            mixture, layers, ties, (scale, steps), seed=seed, device=device, on_step=note
-        )
+    ties_of_sides = [find_ties(mixture, carried, side).first(count) for side in SIDES]
+    ties = ties_of_sides[0], ties_of_sides[1]
+    for number, level in enumerate(possible):
+        note = part_of_fit(on_step, number, 1, len(possible))
+        ties = fit_ties(mixture, layers, ties, level, seed=seed, device=device, on_step=note)
         layers = solve(mixture, layers, ties)
     return layers
 

@@ -49,7 +49,7 @@ def loss_weights(scale: int) -> dict[str, Schedule]:
 
 @dataclass(frozen=True)
 class _TieView:
-    """What a step sees: a sampling of the mixed frames, their weights and both layers."""
+    """What a step sees: a sampling of the mixed frames, of their weights and of both layers."""
 
     sampling: InterleavedSampling
     target: Tensor
@@ -77,15 +77,15 @@ class _TieLevel:
         self.per_node = torch.tensor(
             [small[1] / self.nodes[1], small[0] / self.nodes[0]], device=device
         ).view(1, 2, 1, 1)
-        self.banks = [resize(layer, small).to(device) for layer in layers]
+        self.small_layers = [resize(layer, small).to(device) for layer in layers]
         target = resize(mixture.frames[mixture.mixed], small).to(device)
         weight = mixture.weight[mixture.mixed].to(device)
         self.views = []
         for number in range(InterleavedSampling.COUNT):
             sampling = InterleavedSampling(small, number, target)
             seen = sampling.of(resize(weight, small)) if mixture.has_matte else weight
-            near = [sampling.of(bank[mixture.mixed]) for bank in self.banks]
-            self.views.append(_TieView(sampling, sampling.of(target), seen, near))
+            own = [sampling.of(layer[mixture.mixed]) for layer in self.small_layers]
+            self.views.append(_TieView(sampling, sampling.of(target), seen, own))
 
     def fields(self) -> list[Tensor]:
         """Return the flows at the nodes, ``(n, K, 2, h, w)`` for each scene, to be fitted."""
@@ -100,20 +100,23 @@ class _TieLevel:
 
     def fitted(self, fields: Sequence[Tensor]) -> tuple[FrameTies, FrameTies]:
         """Return the ties with the flows of ``fields``."""
-        one, other = (
+        outgoing, incoming = (
             FrameTies(tie.frames, (field.detach().flatten(0, 1) / self.per_node).to(tie.flows))
             for tie, field in zip(self.ties, fields, strict=True)
         )
-        return one, other
+        return outgoing, incoming
 
     def parts(self, pairs: Sequence[tuple[int, int]]) -> list[Part]:
         """Return the parts of a step: some frames of a pair of ties, one of each scene, each."""
         count = self.mixture.count
-        frames = frames_at_once(count, self.nodes, self.device)
         return [
-            Part(tuple((some, number) for number in pair), some, (some.stop - some.start) / count)
+            Part(
+                index=tuple((frames, number) for number in pair),
+                frames=frames,
+                share=(frames.stop - frames.start) / count,
+            )
             for pair in pairs
-            for some in frames
+            for frames in frames_at_once(count, self.nodes, self.device)
         ]
 
     def losses(self, step: int, part: Part, flows: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -125,12 +128,12 @@ class _TieLevel:
         numbers = [number for _, number in part.index]
         view = self.views[(step + numbers[0]) % len(self.views)]
         brought, disagreement, rough = [], [], []
-        for bank, frames, number, near, flow in zip(
-            self.banks, self.frames, numbers, view.layers, flows, strict=True
+        for small_layer, frames, number, own, flow in zip(
+            self.small_layers, self.frames, numbers, view.layers, flows, strict=True
         ):
-            source = bank[frames[part.frames, number]]
+            source = small_layer[frames[part.frames, number]]
             layer = view.sampling.warp(source, view.sampling.resized(flow))
-            disagreement.append(charbonnier(layer - near[part.frames]))
+            disagreement.append(charbonnier(layer - own[part.frames]))
             rough.append(roughness(flow))
             brought.append(layer)
         model = self.mixture.dissolve(view.weight[part.frames])
@@ -163,17 +166,17 @@ def fit_ties(
     """
     scale, steps = level
     device = device or mixture.frames.device
-    work = _TieLevel(mixture, layers, ties, scale, device)
-    fields = work.fields()
-    most = min(tie.frames.shape[1] for tie in ties)
+    tie_level = _TieLevel(mixture, layers, ties, scale, device)
+    fields = tie_level.fields()
+    count = min(tie.frames.shape[1] for tie in ties)
     order = torch.Generator().manual_seed(seed)
 
     def evaluate(step: int, weights: Weights) -> Losses:
-        pairs = list(enumerate(torch.randperm(most, generator=order).tolist()))
+        pairs = list(enumerate(torch.randperm(count, generator=order).tolist()))
         return evaluate_in_parts(
             fields,
-            work.parts(pairs),
-            lambda part, flows: work.losses(step, part, flows),
+            tie_level.parts(pairs),
+            lambda part, flows: tie_level.losses(step, part, flows),
             weights,
             parallel=device.type == "cpu",
         )
@@ -185,4 +188,4 @@ def fit_ties(
         name="the fit of the motion",
     )
     descent.run(evaluate, loss_weights(scale), steps, on_step)
-    return work.fitted(fields)
+    return tie_level.fitted(fields)

@@ -55,10 +55,10 @@ def compose_flows(ahead: Tensor, other: Tensor) -> Tensor:
 
     It solves ``φ + other(x + φ) = ahead``, with ``ahead`` from t and ``other`` from u.
     """
-    found = ahead - other
+    composed = ahead - other
     for _ in range(COMPOSITIONS):
-        found = ahead - warp(other, found)
-    return found
+        composed = ahead - warp(other, composed)
+    return composed
 
 
 def tied_frames(mixture: Mixture, side: Side) -> list[list[int]]:
@@ -96,10 +96,10 @@ def find_ties(mixture: Mixture, carried: CarriedLayers, side: Side) -> FrameTies
     for pair, flow in flows(mixture.frames, [(frame, template) for frame in clean]).items():
         to_template[pair[0]] = resize_flow(flow[None], half)
     to_template[template] = torch.zeros_like(next(iter(to_template.values())))
-    found = [
+    tie_flows = [
         compose_flows(to_template[mixture.first + place], to_template[other])
         for place, others in enumerate(lists)
         for other in others
     ]
     none = carried_flows.new_zeros(0, 2, *half)
-    return FrameTies(torch.tensor(lists), torch.cat(found) if found else none)
+    return FrameTies(torch.tensor(lists), torch.cat(tie_flows) if tie_flows else none)

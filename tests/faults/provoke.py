@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 GIB = 2**30
 MIXED = ("--transition", "4:7")
 """The mixed frames of :func:`film`."""
+FILM_RUN = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED)
+"""The words of a run on :func:`film`, without its folder."""
 
 
 @dataclass(frozen=True)

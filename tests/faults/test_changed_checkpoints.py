@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from provoke import MIXED, Run, at_step, film, layers, manifest, small_plans
+from provoke import FILM_RUN, Run, at_step, film, layers, manifest, small_plans
 from safetensors import safe_open
 from safetensors.torch import save_file
 from test_links import HungError, alarmed
@@ -24,17 +24,7 @@ from pipeline.run.restart import DAMAGED, RESTART_WARNINGS
 from stages.checkpoint import _checksum
 
 DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "24")), int(os.environ.get("UNLAYER_SEED", "0"))
-WORDS = (
-    "run",
-    "in.mkv",
-    "--task",
-    "transition",
-    "--no-progress",
-    "--lossless",
-    *MIXED,
-    "--out",
-    "out",
-)
+WORDS = (*FILM_RUN, "--out", "out")
 VALUES: tuple[object, ...] = (
     *(
         None,

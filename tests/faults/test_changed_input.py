@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from provoke import (
-    MIXED,
+    FILM_RUN,
     Run,
     at_step,
     film,
@@ -25,17 +25,7 @@ from provoke import (
     visible,
 )
 
-WORDS = (
-    "run",
-    "in.mkv",
-    "--task",
-    "transition",
-    "--no-progress",
-    "--lossless",
-    *MIXED,
-    "--out",
-    "out",
-)
+WORDS = (*FILM_RUN, "--out", "out")
 
 
 def moment(patch: pytest.MonkeyPatch, stage: str, action: Callable[[], None]) -> None:

@@ -14,10 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from provoke import MIXED, Run, at_step, film, layers, refused, small_plans, still, visible
+from provoke import FILM_RUN, Run, at_step, film, layers, refused, small_plans, still, visible
 from safetensors.torch import save_file
-
-WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +32,7 @@ def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, out: str, *more: str)
 
     with monkeypatch.context() as patch:
         at_step(patch, "separate", 8, stop)
-        assert run(*WORDS, *more, "--out", out).status == 130
+        assert run(*FILM_RUN, *more, "--out", out).status == 130
     return Path(out, ".work/keep/transition-001/standing.safetensors")
 
 
@@ -72,7 +70,7 @@ def test_a_pickle_in_a_checkpoint(
         )
         save_file({"0": torch.zeros(1)}, kept, metadata={"fingerprint": own, "value": value})
     refused(
-        run(*WORDS, "--out", "out", "--resume"),
+        run(*FILM_RUN, "--out", "out", "--resume"),
         1,
         str(kept),
         "is not one of our checkpoints, or is damaged",
@@ -97,7 +95,7 @@ def test_a_checkpoint_of_another_run(
     else:
         more = ["--seed", "5"]
     refused(
-        run(*WORDS, *more, "--out", "out", "--resume"),
+        run(*FILM_RUN, *more, "--out", "out", "--resume"),
         2,
         "out",
         "another input or with other options",
@@ -107,17 +105,17 @@ def test_a_checkpoint_of_another_run(
     other = interrupted(run, monkeypatch, "other", *more)
     shutil.copyfile(kept, other)
     refused(
-        run(*WORDS, *more, "--out", "other", "--resume"),
+        run(*FILM_RUN, *more, "--out", "other", "--resume"),
         1,
         str(other),
         "for another input or other settings",
         "--overwrite",
     )
-    assert run(*WORDS, *more, "--out", "other", "--overwrite").status == 0
+    assert run(*FILM_RUN, *more, "--out", "other", "--overwrite").status == 0
 
 
 def test_its_own_checkpoint_is_taken(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(run, monkeypatch, "out")
-    assert run(*WORDS, "--out", "out", "--resume").status == 0
-    assert run(*WORDS, "--out", "whole").status == 0
+    assert run(*FILM_RUN, "--out", "out", "--resume").status == 0
+    assert run(*FILM_RUN, "--out", "whole").status == 0
     assert layers(Path("out")) == layers(Path("whole"))

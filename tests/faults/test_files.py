@@ -30,7 +30,7 @@ TASK = ("--task", "transition", "--no-progress")
 H264 = {"c:v": "libx264", "g": 5, "bf": 0, "pix_fmt": "yuv444p"}
 
 
-def both(run: Run, path: Path | str, status: int, *says: str) -> None:
+def check_both_refuse(run: Run, path: Path | str, status: int, *says: str) -> None:
     """Check that ``run`` and ``probe`` refuse a file in the same words and make no folder."""
     lines = {
         refused(run("run", *TASK, "--out", "out", "--", path), status, *says),
@@ -54,7 +54,7 @@ def test_cut_before_the_index(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     """
     (tmp_path / "clips").mkdir()
     bad = cut(still(tmp_path / "clips/a.mp4", 20), 0.8)
-    both(run, bad, 1, "a.mp4", "index is missing", "get the whole file")
+    check_both_refuse(run, bad, 1, "a.mp4", "index is missing", "get the whole file")
     still(tmp_path / "clips/b.mkv")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     assert run("batch", "clips", *TASK, "--out", "all").status == 1
@@ -83,7 +83,7 @@ def test_cut_in_the_middle(run: Run, tmp_path: Path, suffix: str) -> None:
         ),
         0.6,
     )
-    both(run, path, 1, f"film{suffix}", "cut off", "get the whole file", "--salvage")
+    check_both_refuse(run, path, 1, f"film{suffix}", "cut off", "get the whole file", "--salvage")
     answer = run("run", path, *TASK, "--salvage", "--lossless", "--out", "out")
     assert answer.status == 0
     count = manifest(tmp_path / "out")["input"][0]["frames"]
@@ -152,12 +152,12 @@ def test_flipped_bits(
 def test_no_video_in_it(run: Run, tmp_path: Path) -> None:
     """Row 10: an empty file, a text and a file with only sound are each one clear line."""
     (tmp_path / "empty.mp4").touch()
-    both(run, "empty.mp4", 1, "empty.mp4", "is empty (0 bytes)", "get the file again")
+    check_both_refuse(run, "empty.mp4", 1, "empty.mp4", "is empty (0 bytes)", "get the file again")
     (tmp_path / "text.mp4").write_text("dear diary\n" * 300)
-    both(run, "text.mp4", 1, "text.mp4", "it is text", "give the video itself")
+    check_both_refuse(run, "text.mp4", 1, "text.mp4", "it is text", "give the video itself")
     for name in ("tone.wav", "tone.m4a", "tone.mkv"):
         media.run(ffmpeg.output(ffmpeg.input("sine=duration=0.2", f="lavfi"), str(tmp_path / name)))
-        both(run, name, 1, name, "only audio", "give a video or a picture")
+        check_both_refuse(run, name, 1, name, "only audio", "give a video or a picture")
 
 
 def test_size_changes_in_mid_stream(run: Run, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_size_changes_in_mid_stream(run: Run, tmp_path: Path) -> None:
         still(tmp_path / "b.h264", 5, (48, 64), **raw),
     )
     (tmp_path / "both.h264").write_bytes(first.read_bytes() + second.read_bytes())
-    both(
+    check_both_refuse(
         run,
         "both.h264",
         1,
@@ -296,16 +296,16 @@ def test_playlists_urls_and_disguised_scripts(run: Run, tmp_path: Path) -> None:
             for name, text in scripts_to(target).items():
                 name = f"{number}-{name}"
                 (tmp_path / name).write_text(text)
-                both(run, name, 1, name, "scripts or playlists are not followed")
-        both(run, watched.url, 2, "is an address", "download it first")
+                check_both_refuse(run, name, 1, name, "scripts or playlists are not followed")
+        check_both_refuse(run, watched.url, 2, "is an address", "download it first")
         for name in (
             f"concat:{watched.file}|{watched.file}",
             f"subfile,,start,0,end,0,,:{watched.file}",
             "file:secret.ts",
             "pipe:0",
         ):
-            both(run, name, 1, "there is no such file", "check the name")
-        both(run, watched.file, 1, "secret.ts", "is not a regular file")
+            check_both_refuse(run, name, 1, "there is no such file", "check the name")
+        check_both_refuse(run, watched.file, 1, "secret.ts", "is not a regular file")
     assert watched.touched == []
     # The watch works: it notices an access.
     (tmp_path / "again").mkdir()

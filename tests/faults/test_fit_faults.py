@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from clips import read_clip
-from provoke import MIXED, Run, film, layers, manifest, refused, small_plans, visible
+from provoke import FILM_RUN, Run, film, layers, manifest, refused, small_plans, visible
 
 from pipeline.framewise.run import Output, Recipe, run_layered
 from pipeline.run import execute as running
@@ -26,8 +26,6 @@ from stages.transition import finish as finish_module
 from stages.transition import networks as fit_transition
 from stages.transition import separate, tie_fit
 from stages.transition.alternate import alternate
-
-WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED)
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +80,7 @@ def test_loss_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """
     with monkeypatch.context() as patch:
         usual = rates_of(patch)
-        assert run(*WORDS, "--out", "sound").status == 0
+        assert run(*FILM_RUN, "--out", "sound").status == 0
     restored: list[bool] = []
     restore = DivergenceGuard._restore
 
@@ -94,7 +92,7 @@ def test_loss_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(DivergenceGuard, "_restore", spy)
     rates = rates_of(monkeypatch)
     break_losses(monkeypatch, lambda step: step == 1)
-    assert run(*WORDS, "--out", "broken").status == 0
+    assert run(*FILM_RUN, "--out", "broken").status == 0
     assert len(usual) == 4 and restored == [True]
     assert rates == pytest.approx([usual[0], usual[2] / 3, usual[3] / 3])
     for name in layers(tmp_path / "sound"):
@@ -112,7 +110,7 @@ def test_loss_stays_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """
     break_losses(monkeypatch, lambda step: step > 0)
     refused(
-        run(*WORDS, "--out", "out"),
+        run(*FILM_RUN, "--out", "out"),
         1,
         "in.mkv: the fit of the networks diverged 3 times",
         "try another seed, or fit on the CPU (--seed, --device)",
@@ -146,11 +144,11 @@ def test_loss_of_the_motion_turns_nan(
     """
     with monkeypatch.context() as patch:
         break_motion(patch, module, lambda call: call == 1)
-        assert run(*WORDS, "--out", "out").status == 0
+        assert run(*FILM_RUN, "--out", "out").status == 0
         assert "NaN" not in (tmp_path / "out/manifest.json").read_text()
     break_motion(monkeypatch, module, lambda call: call > 0)
     refused(
-        run(*WORDS, "--out", "other"),
+        run(*FILM_RUN, "--out", "other"),
         1,
         "in.mkv: the fit of the motion diverged 3 times",
         "--seed",
@@ -171,7 +169,7 @@ def test_layers_of_nan_are_never_written(
     finish = finish_module.finish_frame
     monkeypatch.setattr(finish_module, "finish_frame", finished)
     refused(
-        run(*WORDS, "--out", "out"),
+        run(*FILM_RUN, "--out", "out"),
         1,
         "in.mkv: the layers of frames 4 to 7 have values that are not finite",
         "--seed",
@@ -203,7 +201,7 @@ def test_gpu_out_of_memory(
     The manifest and a warning say so.
     """
     tried = small_memory(monkeypatch, holds)
-    answer = run(*WORDS, "--out", "out")
+    answer = run(*FILM_RUN, "--out", "out")
     assert answer.status == 0, answer.err
     assert len(tried) == reduced + 1 and all(
         after < 0.6 * before for before, after in zip(tried, tried[1:], strict=False)
@@ -229,7 +227,7 @@ def test_gpu_far_too_small(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Row 19: where an eighth of the size is too much, one line names the file and the remedy."""
     tried = small_memory(monkeypatch, 100)
     refused(
-        run(*WORDS, "--out", "out"),
+        run(*FILM_RUN, "--out", "out"),
         1,
         "in.mkv",
         "does not have enough memory",
@@ -248,14 +246,14 @@ def test_a_resumed_run_goes_on_in_the_smaller_size(
     """
     with monkeypatch.context() as patch:
         small_memory(patch, 800)
-        assert run(*WORDS, "--out", "whole").status == 0
+        assert run(*FILM_RUN, "--out", "whole").status == 0
     with monkeypatch.context() as patch:
         small_memory(patch, 800)
         patch.setattr(separate, "finish", interrupt)
-        assert run(*WORDS, "--out", "cut").status == 130
+        assert run(*FILM_RUN, "--out", "cut").status == 130
     # The memory is larger now, but what was begun is not mixed with another size.
     tried = small_memory(monkeypatch, 10**9)
-    assert run(*WORDS, "--out", "cut", "--resume").status == 0
+    assert run(*FILM_RUN, "--out", "cut", "--resume").status == 0
     assert len(tried) == 1 and tried[0] <= 800
     assert layers(tmp_path / "cut") == layers(tmp_path / "whole")
     assert manifest(tmp_path / "cut")["report"]["transitions"][0]["reduced"] == 1

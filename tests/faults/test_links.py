@@ -235,7 +235,7 @@ def words_of(verb: str, template: str, rng: random.Random) -> list[str]:
     return ["run", *inputs, *TASK, "--out", "box/run", *VERBS[verb]]
 
 
-def sound(answer: Answer, batch: bool) -> None:
+def check_sound(answer: Answer, batch: bool) -> None:
     """Check that a call answered, or refused in this program's words.
 
     A batch has its own words for its clips.
@@ -289,7 +289,7 @@ def test_hostile_folders(run: Run, tmp_path: Path, templates: dict[str, Path]) -
         try:
             with alarmed():
                 answer = run(*words)
-            sound(answer, verb == "batch")
+            check_sound(answer, verb == "batch")
             assert snapshot(tmp_path / "outside") == before, "something outside was changed"
             assert {name: (tmp_path / name).read_bytes() for name in inputs} == inputs
             assert {path.name for path in tmp_path.iterdir()} == {

@@ -17,23 +17,13 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from provoke import MIXED, ROOT, Run, Zygote, film, refused, until
+from provoke import FILM_RUN, MIXED, ROOT, Run, Zygote, film, refused, until
 
 from pipeline.cli import main
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.signals import STATUS, Stopped, Stopping, status_of, stopping
 
-WORDS = (
-    "run",
-    "in.mkv",
-    "--task",
-    "transition",
-    "--no-progress",
-    "--lossless",
-    *MIXED,
-    "--out",
-    "out",
-)
+WORDS = (*FILM_RUN, "--out", "out")
 SMALL = (("small_plans",),)
 SEED = int(os.environ.get("UNLAYER_SEED", "0"))
 

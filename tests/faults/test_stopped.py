@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 from clips import OWN
-from provoke import MIXED, Run, Zygote, film, layers, refused, until, visible
+from provoke import FILM_RUN, Run, Zygote, film, layers, refused, until, visible
 
-WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED)
 SMALL = (("small_plans",),)
 
 
@@ -23,7 +22,7 @@ def whole(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """Return the layers of a run that was never interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     film(folder / "in.mkv")
-    assert zygote.run(folder, *WORDS, "--out", "out", faults=SMALL).status == 0
+    assert zygote.run(folder, *FILM_RUN, "--out", "out", faults=SMALL).status == 0
     return layers(folder / "out")
 
 
@@ -43,7 +42,7 @@ def test_killed_in_the_fit_again_and_again(
     while True:
         # Some kills come between two checkpoints, some after several.
         fault = ("killed_at_step", "separate", 4 + 2 * kills)
-        answer = zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=(*SMALL, fault))
+        answer = zygote.run(tmp_path, *FILM_RUN, "--out", "out", "--resume", faults=(*SMALL, fault))
         if answer.status == 0:
             break
         assert answer.status == -signal.SIGKILL and kills < 40, answer
@@ -65,7 +64,7 @@ def test_killed_while_a_checkpoint_is_written(
     film(tmp_path / "in.mkv")
     fault = ("killed_while_keeping", 4, how)
     assert (
-        zygote.run(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, fault)).status
+        zygote.run(tmp_path, *FILM_RUN, "--out", "out", faults=(*SMALL, fault)).status
         == -signal.SIGKILL
     )
     kept = tmp_path / "out/.work/keep/transition-001"
@@ -76,7 +75,8 @@ def test_killed_while_a_checkpoint_is_written(
     # Five and two results are left to be kept; a run that began again would keep nine.
     fault = ("killed_while_keeping", 8, "whole")
     assert (
-        zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=(*SMALL, fault)).status == 0
+        zygote.run(tmp_path, *FILM_RUN, "--out", "out", "--resume", faults=(*SMALL, fault)).status
+        == 0
     )
     assert layers(tmp_path / "out") == whole
 
@@ -93,7 +93,7 @@ def test_killed_while_a_layer_is_written(
     """
     film(tmp_path / "in.mkv")
     assert (
-        zygote.run(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, fault)).status
+        zygote.run(tmp_path, *FILM_RUN, "--out", "out", faults=(*SMALL, fault)).status
         == -signal.SIGKILL
     )
     there = layers(tmp_path / "out")
@@ -101,13 +101,13 @@ def test_killed_while_a_layer_is_written(
     assert there == (whole if "manifest.json" in fault else {})
     assert not (tmp_path / "out/manifest.json").exists()
     refused(
-        zygote.run(tmp_path, *WORDS, "--out", "out", faults=SMALL),
+        zygote.run(tmp_path, *FILM_RUN, "--out", "out", faults=SMALL),
         2,
         "out",
         "--resume",
         "--overwrite",
     )
-    assert zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=SMALL).status == 0
+    assert zygote.run(tmp_path, *FILM_RUN, "--out", "out", "--resume", faults=SMALL).status == 0
     assert layers(tmp_path / "out") == whole
     assert visible(tmp_path / "out") == sorted(
         [*OWN, "scene-001.mkv", "scene-002.mkv", "sheet.png"]
@@ -124,14 +124,14 @@ def test_stopped_by_a_signal(
     """
     film(tmp_path / "in.mkv")
     child = zygote.start(
-        tmp_path, *WORDS, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 8))
+        tmp_path, *FILM_RUN, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 8))
     )
     until((tmp_path / "held").exists)
     os.kill(child, number)
     refused(zygote.wait(child), status, "stopped", "--resume goes on", "--overwrite")
     assert newest_checkpoint(tmp_path / "out/.work/keep").name == "standing.safetensors"
     assert visible(tmp_path / "out") == []
-    assert zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=SMALL).status == 0
+    assert zygote.run(tmp_path, *FILM_RUN, "--out", "out", "--resume", faults=SMALL).status == 0
     assert layers(tmp_path / "out") == whole
 
 
@@ -144,13 +144,13 @@ def test_two_runs_into_one_folder(
     """
     film(tmp_path / "in.mkv")
     first = zygote.start(
-        tmp_path, *WORDS, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 2))
+        tmp_path, *FILM_RUN, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 2))
     )
     until((tmp_path / "held").exists)
     for option in ((), ("--resume",), ("--overwrite",), ("--seed", "5")):
         began = time.monotonic()
         refused(
-            run(*WORDS, "--out", "out", *option),
+            run(*FILM_RUN, "--out", "out", *option),
             1,
             "out: another run is working in this folder",
             "wait for it, or choose another --out",

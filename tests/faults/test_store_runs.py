@@ -14,7 +14,7 @@ import pytest
 from provoke import ROOT, layers, small_plans
 from stores import empty_stores, film, folder_of, there, working
 
-from pipeline.batch import distributed_run as parts
+from pipeline.batch import distributed_run
 from pipeline.batch.batch import Batch
 from pipeline.batch.clips import BatchClip
 from pipeline.batch.display import QuietDisplay
@@ -61,7 +61,7 @@ def test_parts_done_on_machines_that_share_nothing_else(
         resume=True,
     )
     settings = replace(told, out=Path("nowhere"), store=url)
-    assert parts.prepare(settings) == (1, [])
+    assert distributed_run.prepare(settings) == (1, [])
     with monkeypatch.context() as patch:
         calls = []
 
@@ -71,16 +71,18 @@ def test_parts_done_on_machines_that_share_nothing_else(
 
         patch.setattr("stages.transition.alternate.relink_and_sweep", stop)
         with pytest.raises(KeyboardInterrupt):
-            parts.do(settings, 0)
+            distributed_run.do_part(settings, 0)
     # Another machine goes on after the checkpoints of the lost one.
     assert (tmp_path / "shared/in/.work/keep/transition-001/standing.safetensors").exists()
     carried: list[int] = []
     monkeypatch.setattr(
         "stages.transition.alternate.carry", lambda *given, **more: carried.append(1)
     )
-    parts.do(settings, 0)
+    distributed_run.do_part(settings, 0)
     assert carried == []
-    assert parts.finish(settings) == (True, []) and parts.finish(replace(settings)) == (False, [])
+    assert distributed_run.finish(settings) == (True, []) and distributed_run.finish(
+        replace(settings)
+    ) == (False, [])
     assert (
         layers(tmp_path / "shared/in") == layers(Path("plain")) and len(layers(Path("plain"))) == 2
     )
@@ -274,10 +276,10 @@ def test_what_was_kept_of_another_run_does_not_stay_on_the_store(
         anew=True,
         store=url,
     )
-    assert parts.prepare(told) == (1, [RESTARTED])
+    assert distributed_run.prepare(told) == (1, [RESTARTED])
     left = [path for path in Path("shared/in/.work/keep").rglob("*") if path.is_file()]
     assert not any(path.name == "parts.safetensors" or path.read_bytes() == b"old" for path in left)
-    assert parts.do(told, 0) == [] and parts.finish(told)[0] is True
+    assert distributed_run.do_part(told, 0) == [] and distributed_run.finish(told)[0] is True
 
 
 def test_a_clip_that_was_begun_anew_leaves_nothing_old_on_the_store() -> None:
@@ -304,9 +306,9 @@ def test_a_machine_of_another_version_does_not_undo_what_the_parts_did(
         anew=True,
         out=Path("out"),
     )
-    assert parts.prepare(told) == (1, []) and parts.do(told, 0) == []
+    assert distributed_run.prepare(told) == (1, []) and distributed_run.do_part(told, 0) == []
     with monkeypatch.context() as patch, pytest.raises(UsageError, match="version"):
         patch.setattr("pipeline.run.execute.__version__", "9.9")
-        parts.finish(told)
+        distributed_run.finish(told)
     assert Path("out/.work/keep/transition-001/parts.safetensors").exists()
-    assert parts.finish(told)[0] is True
+    assert distributed_run.finish(told)[0] is True

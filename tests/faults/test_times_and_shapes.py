@@ -148,20 +148,6 @@ def test_one_frame_and_two(run: Run, tmp_path: Path, suffix: str, count: int) ->
     assert run("probe", *names).status == 0
 
 
-COLORS = np.array(
-    [
-        [0, 0, 0],
-        [255, 255, 255],
-        [255, 0, 0],
-        [0, 255, 0],
-        [0, 0, 255],
-        [200, 60, 30],
-        [128, 128, 128],
-        [25, 180, 150],
-    ]
-)
-
-
 @pytest.mark.usually(13)
 @pytest.mark.parametrize("lossless", [True, False])
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
@@ -184,7 +170,7 @@ def test_rotated_deep_full_range_and_709(
     """
     pixels = "yuv420p" if bits == 8 else "yuv420p10le"
     plain = media.save_yuv(
-        tmp_path / "plain.mov", COLORS / 255, matrix, full, bits, pixels, tile=16
+        tmp_path / "plain.mov", media.COLORS / 255, matrix, full, bits, pixels, tile=16
     )
     turned = tmp_path / "in.mov"
     media.run(
@@ -196,7 +182,8 @@ def test_rotated_deep_full_range_and_709(
     )
     layer = alone(tmp_path / "out")
     wanted = np.rot90(
-        np.tile(np.repeat(COLORS, 16, axis=0), (16, 1, 1)), {0: 0, 90: -1, 180: 2, 270: 1}[degrees]
+        np.tile(np.repeat(media.COLORS, 16, axis=0), (16, 1, 1)),
+        {0: 0, 90: -1, 180: 2, 270: 1}[degrees],
     )
     got = levels(layer)[0]
     assert got.shape == wanted.shape

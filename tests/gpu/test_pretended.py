@@ -25,7 +25,8 @@ from stages.optim.descent import WAIT_STEPS, Descent, Losses, ParameterGroup, We
 from stages.optim.fit import FitPlan
 from stages.optim.losses import constant
 from stages.shots import Space
-from stages.transition.alternate import AlternationResult, Reporting, alternate
+from stages.transition.alternate import Reporting, alternate
+from stages.transition.fitted_transition import FittedTransition
 from stages.transition.networks import NetworkOptions, fit_layers
 from stages.transition.plan import PLANS
 
@@ -52,7 +53,7 @@ def mean_as_on_a_gpu(plane: NDArray[np.float32], sides: tuple[int, int], **_: in
     return functional.avg_pool2d(padded, sides[0], 1)[0, 0].numpy()
 
 
-def separated(mixture: Mixture, kind: str, device: torch.device) -> AlternationResult:
+def separated(mixture: Mixture, kind: str, device: torch.device) -> FittedTransition:
     reporting = Reporting(lambda done, note: None, {})
     return alternate(mixture, kind, PLAN, FitSettings(device=device), reporting)
 

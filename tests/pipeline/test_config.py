@@ -255,7 +255,7 @@ VALUES = st.recursive(
 KEYS = st.sampled_from([item.name for item in fields(Settings)]) | st.text(max_size=8)
 
 
-def settings_or_refusal(text: str, *, manifest: bool) -> None:
+def check_settings_or_refusal(text: str, *, manifest: bool) -> None:
     """Check that a text gives settings, or a UsageError of one line."""
     try:
         given: dict[str, Any] = settings_of(text, "x", manifest=manifest)
@@ -268,15 +268,15 @@ def settings_or_refusal(text: str, *, manifest: bool) -> None:
 
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 def test_any_manifest_is_settings_or_refused(settings: dict[str, Any]) -> None:
-    settings_or_refusal(
+    check_settings_or_refusal(
         json.dumps({"schema": 1, "task": "segment", "settings": settings}), manifest=True
     )
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_settings_or_refused(text: str) -> None:
-    settings_or_refusal(text, manifest=False)
-    settings_or_refusal(text, manifest=True)
+    check_settings_or_refusal(text, manifest=False)
+    check_settings_or_refusal(text, manifest=True)
 
 
 @given(
@@ -287,7 +287,7 @@ def test_any_text_is_settings_or_refused(text: str) -> None:
 )
 def test_any_toml_is_settings_or_refused(pairs: list[tuple[str, Any]]) -> None:
     lines = [f"{key} = {json.dumps(value)}" for key, value in pairs]
-    settings_or_refusal(
+    check_settings_or_refusal(
         "\n".join(lines).replace("NaN", "nan").replace("Infinity", "inf"), manifest=False
     )
 

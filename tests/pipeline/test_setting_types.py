@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from pipeline.api import NOT_HERE
-from pipeline.config import checked
+from pipeline.config import parsed_settings
 from pipeline.setting_types import SeparateSettings
 from pipeline.settings import Settings, options
 
@@ -47,12 +47,12 @@ def test_a_type_takes_what_the_setting_holds(name: str) -> None:
 def test_a_value_of_the_settings_own_type_is_taken(name: str) -> None:
     item = OPTIONS[name]
     if item.default is False:
-        assert checked({name: True}, "test") == {name: True}
+        assert parsed_settings({name: True}, "test") == {name: True}
     elif isinstance(item.default, int | float | str) and item.default != "":
-        assert checked({name: item.default}, "test") == {name: item.default}
-    assert checked({name: None}, "test") == {}
+        assert parsed_settings({name: item.default}, "test") == {name: item.default}
+    assert parsed_settings({name: None}, "test") == {}
 
 
 def test_a_list_of_words_may_be_a_list() -> None:
-    assert checked({"timeline": ["otio", "edl"]}, "test")["timeline"] == ("otio", "edl")
-    assert checked({"timeline": "otio,edl"}, "test")["timeline"] == ("otio", "edl")
+    assert parsed_settings({"timeline": ["otio", "edl"]}, "test")["timeline"] == ("otio", "edl")
+    assert parsed_settings({"timeline": "otio,edl"}, "test")["timeline"] == ("otio", "edl")

@@ -297,8 +297,8 @@ def _usable_sentence(entry: Mapping[str, object]) -> str:
     parts = []
     for side, word in (("from", "up to"), ("to", "from")):
         frame = usable[side]
-        found = f"{word} frame {frame}" if frame is not None else "in none of the mixed frames"
-        parts.append(f"{entry[side]} {found}")
+        place = f"{word} frame {frame}" if frame is not None else "in none of the mixed frames"
+        parts.append(f"{entry[side]} {place}")
     return f"At least {USABLE:.0f} dB are expected of {parts[0]}, and of {parts[1]}."
 
 

@@ -27,7 +27,7 @@ from stages.kinds import TRANSITION_KINDS
 from stages.media.formats import encoding_for
 from stages.shots import Analysis, Transition
 from stages.transition.plan import (
-    LARGEST,
+    LARGEST_WORK_PIXELS,
     Costs,
     Plan,
     bytes_of,
@@ -104,7 +104,7 @@ def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
     seconds: dict[str, float] = {}
     memory, more, plans = 0, 0.0, list[Plan]()
     if mixed:
-        mixture = open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST)
+        mixture = open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST_WORK_PIXELS)
         settings = FitSettings(
             job.settings.preset, job.settings.seed, job.device, job.settings.max_seconds
         )
@@ -114,13 +114,13 @@ def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
         plans, memory = _within_memory(job, analysis, mixed, plans)
         if alone:
             steps = sum(plan.paper_steps + plan.coupled_steps for plan in plans)
-            seconds["networks"] = steps * costs.alone
+            seconds["networks"] = steps * costs.alone_step
         else:
             seconds["separate"] = sum(
                 costs.of(replace(plan, fit_steps=0), len(item))
                 for plan, item in zip(plans, mixed, strict=True)
             )
-            more = sum(plan.fit_steps * costs.fit for plan in plans)
+            more = sum(plan.fit_steps * costs.fit_step for plan in plans)
     decode, encode = decode_and_encode(job)
     covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
     layer_frames = sum(last - first + 1 for first, last in covered)

@@ -40,15 +40,15 @@ def probe(
         searched = search(clip, settings, step)
         cache.save(searched)
     clip.frame_index = searched.frame_index
-    found = dict(describe_analysis(searched.analysis))
-    diagnosed = diagnose_clip(found, searched.diagnosed)
+    facts = dict(describe_analysis(searched.analysis))
+    diagnosed = diagnose_clip(facts, searched.diagnosed)
     if diagnosed is not None and diagnosed != searched.diagnosed:
         cache.save(replace(searched, diagnosed=diagnosed))
     if searched.source != "search":
-        found["search"] = searched.source
+        facts["search"] = searched.source
     if is_variable_rate(searched.times, clip.info.rate):
-        found["variable_rate"] = True
-    return {**found, "diagnosed": diagnosed}
+        facts["variable_rate"] = True
+    return {**facts, "diagnosed": diagnosed}
 
 
 def diagnose(sample: ClipSample) -> Diagnosis:

@@ -35,7 +35,7 @@ from stages.context import FitSettings
 from stages.media.clip import FrameIndex
 from stages.media.timecode import is_variable_rate
 from stages.shots import Analysis, ColorGap, Shot, Transition
-from stages.transition.plan import LARGEST, PLANS, Plan, plans_for
+from stages.transition.plan import LARGEST_WORK_PIXELS, PLANS, Plan, plans_for
 from stages.transition.separate import open_mixture
 
 WRITING_SHARE = 0.2
@@ -143,11 +143,11 @@ def _find(job: Job) -> tuple[SearchResult, list[Transition]]:
 def _search(job: Job, step: Step) -> SearchResult:
     """Return what the search finds, or what an earlier search of this input found."""
     cache = SearchCache(job.clip, job.settings, job.sums)
-    found = cache.load()
-    if found is None:
-        found = search(job.clip, job.settings, step, checkpoints=job.checkpoints)
-        cache.save(found)
-    return found
+    result = cache.load()
+    if result is None:
+        result = search(job.clip, job.settings, step, checkpoints=job.checkpoints)
+        cache.save(result)
+    return result
 
 
 def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step) -> list[Plan]:
@@ -167,7 +167,7 @@ def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step
             job.settings.preset, job.settings.seed, job.device, _seconds_to_separate(job)
         )
         return plans_for(
-            open_mixture(window_of(job, analysis, fitted[0]), fitted[0], LARGEST),
+            open_mixture(window_of(job, analysis, fitted[0]), fitted[0], LARGEST_WORK_PIXELS),
             [len(item) for item in fitted],
             settings,
         )

@@ -76,8 +76,8 @@ def search(
     offset = head.first if head else 0
     if saved is not None:
         offset = saved.first
-    given = [frames_of(span, clip.info) for span in settings.transition]
-    spans = _spans_from(offset, given)
+    given_spans = [frames_of(span, clip.info) for span in settings.transition]
+    spans = _spans_from(offset, given_spans)
 
     def save_state(state_of_search: Callable[[], dict[str, Any]]) -> None:
         # The frame index already holds the block that comes next: reading can start only there.
@@ -87,7 +87,7 @@ def search(
             checkpoints.save_if_due("search", (offset, searched, state, clip.frame_index))
 
     try:
-        found = find(
+        analyzed = find(
             _counted_from(offset, chain([head] if head else [], rest)),
             overrides=spans,
             state=None if saved is None else saved.state,
@@ -95,7 +95,7 @@ def search(
         )
     except UsageError as error:
         raise _error_about_transition(error, offset) from error
-    analysis = shifted(found, offset) if offset else found
+    analysis = shifted(analyzed, offset) if offset else analyzed
     # The index also has the frames before --start. Pictures have none, and lie evenly.
     if known_times := clip.frame_index.times:
         check_times(settings.transition, clip.info, known_times)

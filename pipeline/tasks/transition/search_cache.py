@@ -96,16 +96,16 @@ class SearchCache:
         store = Checkpoints(self._folder, self._key)
         path = self._folder / f"{self._key}{SUFFIX}"
         try:
-            found = store.newest(self._key, *_KINDS)
+            result = store.newest(self._key, *_KINDS)
         except CheckpointError:
             with suppress(OSError):
                 safe_files.remove(path)
             return None
-        if not isinstance(found, SearchResult):
+        if not isinstance(result, SearchResult):
             return None
         with suppress(OSError):
             os.utime(path)
-        return replace(found, source="cache")
+        return replace(result, source="cache")
 
     def save(self, found: SearchResult) -> None:
         """Keep what was found, unless the input has changed; a full disk is no error."""
@@ -155,13 +155,13 @@ def search_fingerprint() -> str:
 
     These are this program's own source and the libraries that decode and measure.
     """
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     sources = [Path(__file__).with_name("search.py")]
     for folder in stages.__path__:
         sources += sorted(Path(folder).rglob("*.py"))
     for path in sources:
-        found.update(path.read_bytes())
+        checksum.update(path.read_bytes())
     names = ("torch", "numpy", "av")
     about = [__version__, platform.machine(), *(version(name) for name in names), cv2.__version__]
-    found.update(json.dumps(about).encode())
-    return found.hexdigest()
+    checksum.update(json.dumps(about).encode())
+    return checksum.hexdigest()

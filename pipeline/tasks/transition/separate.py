@@ -42,15 +42,13 @@ from stages.media.sniff import printable
 from stages.media.tone import to_display
 from stages.optim.loss_curves import Curves
 from stages.shots import Analysis, Transition
-from stages.transition.plan import LEAST, Plan, bytes_of, within_memory
+from stages.transition.alternate import STATE_CHECKPOINT
+from stages.transition.plan import LEAST_WORK_PIXELS, Plan, bytes_of, within_memory
 from stages.transition.separate import TransitionResult, separate_transition
 from stages.transition.window import Window
 
 SHEET = "sheet.png"
 """Name of a transition's contact sheet in its checkpoint folder."""
-
-ALTERNATION_STATE = "standing"
-"""Name of the checkpoint that :mod:`stages.transition.alternate` leaves of an unfinished fit."""
 
 CLEAN_FRAMES = 12
 """Clean frames that the fit gets at each side of a transition, where there are as many."""
@@ -151,7 +149,7 @@ def separate(
     result.fresh = not is_known
     if is_known:
         _verify_files(checkpoints, result, (transition, f"{named('sheet')}.png"))
-    checkpoints.delete(ALTERNATION_STATE)
+    checkpoints.delete(STATE_CHECKPOINT)
     _warn(job, transition, result)
     result.folder = checkpoints.folder
     safe_files.copy(checkpoints.folder / SHEET, job.work / result.sheet)
@@ -291,7 +289,7 @@ def _within_memory(job: Job, plan: Plan, window: Window, mixed_count: int, frame
     height, width = window.size
     clean_count = window.last - window.first + 1 - mixed_count
     name = f"{window.name}: {frames} of {width}x{height}"
-    least = bytes_of(LEAST, mixed_count, clean_count, height * width)
+    least = bytes_of(LEAST_WORK_PIXELS, mixed_count, clean_count, height * width)
     warning = check_memory(least, job.settings, name)
     available = max(least, planned_bytes(job.settings))
     bounded = within_memory(plan, available, mixed_count, clean_count, height * width)

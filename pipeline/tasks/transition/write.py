@@ -259,8 +259,8 @@ def _confidence_layer(
         for item in touching:
             if item.transition.first_frame <= number <= item.transition.last_frame:
                 is_outgoing = item.transition.outgoing == shot
-                found = scene_confidence(item, number, number, outgoing=is_outgoing)
-                return found.expand(1, 3, *size).contiguous()
+                confidence = scene_confidence(item, number, number, outgoing=is_outgoing)
+                return confidence.expand(1, 3, *size).contiguous()
         return torch.ones(1, 3, *size)
 
     name = confidence_name(scene_name(shot))

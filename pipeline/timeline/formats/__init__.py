@@ -15,6 +15,6 @@ def format_names() -> tuple[str, ...]:
 
 def find_format(name: str) -> TimelineFormat:
     """Return the format of this name, which is the name of its module."""
-    found = import_module(f"{__name__}.{name}").FORMAT
-    assert isinstance(found, TimelineFormat)
-    return found
+    timeline_format = import_module(f"{__name__}.{name}").FORMAT
+    assert isinstance(timeline_format, TimelineFormat)
+    return timeline_format

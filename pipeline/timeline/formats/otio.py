@@ -43,14 +43,14 @@ def render(timeline: EditTimeline) -> str:
     )
     size = {"width": timeline.width, "height": timeline.height}
     aspect = {"pixel_aspect": f"{timeline.pixel_aspect}"}
-    whole = _schema(
+    document = _schema(
         "Timeline.1",
         name=timeline.name,
         global_start_time=_time(timeline.start + timeline.first, rate),
         tracks=stack,
         metadata={"unlayer": {**size, **aspect, "drop_frame": timeline.drops_frames}},
     )
-    return json.dumps(whole, indent=2) + "\n"
+    return json.dumps(document, indent=2) + "\n"
 
 
 FORMAT = TimelineFormat("otio", "timeline.otio", render)

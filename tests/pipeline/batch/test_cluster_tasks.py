@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.batch import distributed_run as parts
+from pipeline.batch import distributed_run
 from pipeline.batch.clips import BatchClip
 from pipeline.batch.display import QuietDisplay
 from pipeline.batch.ray_cluster import RETRIES, RayCluster
@@ -64,9 +64,11 @@ def run(
 ) -> tuple[FakeRay, BatchClip]:
     """Run a clip of three parts."""
     given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), **more)
-    monkeypatch.setattr(parts, "prepare", lambda settings: (3, ["it was begun anew"]))
-    monkeypatch.setattr(parts, "do", do)
-    monkeypatch.setattr(parts, "finish", lambda settings: (True, ["it was begun anew", "no sound"]))
+    monkeypatch.setattr(distributed_run, "prepare", lambda settings: (3, ["it was begun anew"]))
+    monkeypatch.setattr(distributed_run, "do_part", do)
+    monkeypatch.setattr(
+        distributed_run, "finish", lambda settings: (True, ["it was begun anew", "no sound"])
+    )
     ray = FakeRay()
     ended: list[BatchClip] = []
     clip = BatchClip(Path("clips/a.mp4"), Path("out/a-transition"))

@@ -23,6 +23,7 @@ from pipeline.cli.main import main
 from pipeline.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[3]
+MIXED = ("--task", "transition", "--transition", "8:15")
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -94,7 +95,7 @@ def test_report_wants_a_finished_run(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_that_is_built_has_its_function(verb: str) -> None:
-    module, name = VERBS[verb].where.split(":")
+    module, name = VERBS[verb].function.split(":")
     assert callable(getattr(importlib.import_module(f"pipeline.{module}"), name))
 
 
@@ -264,16 +265,7 @@ def stopped(number: int, *words: str) -> tuple[int, str, str]:
 def test_stopped_by_a_signal(
     mixed_clip: Callable[..., Path], tmp_path: Path, number: int, status: int
 ) -> None:
-    words = [
-        "run",
-        str(mixed_clip()),
-        "--task",
-        "transition",
-        "--transition",
-        "8:15",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    words = ("run", str(mixed_clip()), *MIXED, "--out", str(tmp_path / "out"))
     refused(stopped(number, *words), status, "--resume")
     assert (tmp_path / "out/.work/run.json").exists()
     assert not (tmp_path / "out/manifest.json").exists() and not (tmp_path / "out/.lock").exists()
@@ -282,16 +274,7 @@ def test_stopped_by_a_signal(
 def test_killed_then_refused_then_resumed(
     run: Run, mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [
-        "run",
-        str(mixed_clip()),
-        "--task",
-        "transition",
-        "--transition",
-        "8:15",
-        "--out",
-        "out",
-    ]
+    words = ("run", str(mixed_clip()), *MIXED, "--out", "out")
     assert stopped(signal.SIGKILL, *words)[0] == -signal.SIGKILL
     assert [entry.name for entry in Path("out").iterdir() if not entry.name.startswith(".")] == []
     refused(run(*words), 2, "--resume", "--overwrite")

@@ -102,9 +102,9 @@ def test_help_for_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_typer_shows_the_same_help(capsys: pytest.CaptureFixture[str]) -> None:
     from pipeline.cli.parser import command
-    from pipeline.program import program
+    from pipeline.program import invocation
 
-    command().main(["probe", "-h"], prog_name=program(), standalone_mode=False)
+    command().main(["probe", "-h"], prog_name=invocation(), standalone_mode=False)
     through_typer = capsys.readouterr().out
     show_help("probe")
     assert through_typer.strip() == capsys.readouterr().out.strip() != ""

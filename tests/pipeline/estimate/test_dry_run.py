@@ -37,13 +37,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use fixed costs, which need no measuring."""
 
     class FixedCosts:
-        alone, fit = 0.5, 0.01
+        alone_step, fit_step = 0.5, 0.01
 
         def __init__(self, *words: object, **more: object) -> None:
             pass
 
         def of(self, plan: Plan, count: int) -> float:
-            return 0.25 * count + plan.fit_steps * self.fit
+            return 0.25 * count + plan.fit_steps * self.fit_step
 
     monkeypatch.setattr("pipeline.tasks.transition.dry_run.Costs", FixedCosts)
 
@@ -180,7 +180,7 @@ def test_the_rest_is_extrapolated_from_the_last_part(
 ) -> None:
     now = iter((0.0, 0.0, 0.0, 1.0, 2.0, 4.0, 6.0, 6.0))
     monkeypatch.setattr(sample_run, "time", SimpleNamespace(monotonic=lambda: next(now)))
-    watch = sample_run.SampleProgress(until=5.0)
+    watch = sample_run.SampleProgress(deadline=5.0)
     watch.begin("separate")
     watch.step("separate", 0.0, "motion")
     watch.step("separate", 0.2, "votes")
@@ -201,7 +201,7 @@ def test_parts_with_a_fixed_size_cost_no_more_for_larger_frames(
 ) -> None:
     from pipeline.tasks import segment
 
-    def measured(job: Any, task: Any, count: int, pixels: int, until: float) -> Any:
+    def measured(job: Any, task: Any, count: int, pixels: int, deadline: float) -> Any:
         parts = {"networks": 4.0, "background": 1.0}
         return sample_run.SampleRun(pixels, 0.0, parts, complete=False)
 

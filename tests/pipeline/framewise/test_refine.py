@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.cli.main import main
 from pipeline.estimate.dry_run import planned_run
 from pipeline.hint_arguments import parse_hint
-from pipeline.run.opening import default_folder
+from pipeline.run.folder_names import default_folder
 from pipeline.runtime.earlier_run import EarlierRun, with_earlier_hints
 from pipeline.settings import Settings
 from stages.errors import UsageError

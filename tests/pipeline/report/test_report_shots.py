@@ -160,7 +160,7 @@ def test_a_clip_with_sound_that_ends_too_early_is_as_one_without() -> None:
     for source in (with_tone("loud.mp4"), film()):
         with pytest.raises(ValueError, match="no frame was written"):
             encode_preview(
-                open_clip([source]), [(100, 110)], Path("preview"), (40, 56), until=math.inf
+                open_clip([source]), [(100, 110)], Path("preview"), (40, 56), deadline=math.inf
             )
 
 

@@ -8,9 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import cv2
 import media
-import numpy as np
 import pytest
 import torch
 from clips import moving
@@ -24,18 +22,7 @@ from pipeline.tasks import built_in, find_task
 from stages.errors import UsageError
 from stages.presets import PRESETS
 
-
-@pytest.fixture(autouse=True)
-def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    frames = moving(1, 4, (24, 32))
-    media.save(Path("clip.mkv"), frames)
-    Path("folder").mkdir()
-    for number, frame in enumerate(frames):
-        cv2.imwrite(f"folder/{number:04d}.png", frame[..., ::-1])
-        cv2.imwrite(f"{number}.png", frame[..., ::-1])
-    cv2.imwrite("mark.png", np.full((24, 32, 3), 255, np.uint8))
-    Path("my.toml").write_text("seed = 4\n")
+pytestmark = pytest.mark.usefixtures("inputs_of_every_form")
 
 
 def test_a_gpu_that_a_task_leaves_unused_is_warned_of() -> None:

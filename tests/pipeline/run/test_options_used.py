@@ -14,10 +14,8 @@ from itertools import product
 from pathlib import Path
 
 import cv2
-import media
 import numpy as np
 import pytest
-from clips import moving
 
 from pipeline.cli.main import main
 from pipeline.cli.verbs import VERBS
@@ -27,6 +25,9 @@ from pipeline.run.opening import open_checked
 from pipeline.settings import options
 from pipeline.task import Job, Result, Task, WrittenLayer
 from pipeline.tasks import built_in, find_task
+
+pytestmark = pytest.mark.usefixtures("inputs_of_every_form")
+
 
 INPUTS = ("video", "folder", "picture", "pictures")
 """A clip, a folder of numbered pictures (a clip too), one picture, several pictures."""
@@ -211,20 +212,6 @@ OTHERS = {
         "debug": "shows where an error came from",
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    frames = moving(1, 4, (24, 32))
-    media.save(Path("clip.mkv"), frames)
-    Path("folder").mkdir()
-    for number, frame in enumerate(frames):
-        cv2.imwrite(f"folder/{number:04d}.png", frame[..., ::-1])
-        cv2.imwrite(f"{number}.png", frame[..., ::-1])
-    cv2.imwrite("mark.png", np.full((24, 32, 3), 255, np.uint8))
-    Path("my.toml").write_text("seed = 4\n")
-    Path("list.csv").write_text("kind,first_frame\nshot,0\n")
 
 
 PATHS = {

@@ -137,7 +137,7 @@ def test_a_shortened_fit_is_told(task: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_shortened_fit_of_a_transition_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "stages.transition.plan.Costs.alone_step", lambda self, plan: 60 / (FEW / 2)
+        "stages.transition.plan.Costs.measure_alone_step", lambda self, plan: 60 / (FEW / 2)
     )
     path, _ = dissolved()
     whole = run("transition", "paper", path, "--transition", "4:7", "--max-seconds", "60")

@@ -16,7 +16,7 @@ from clips import moving, read_clip
 from numpy.typing import NDArray
 
 from pipeline.cli.main import main
-from pipeline.report.words import SHARES
+from pipeline.report.wording import SHARES
 from pipeline.tasks import find_task, names
 
 Values = NDArray[np.float64]

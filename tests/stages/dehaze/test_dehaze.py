@@ -15,7 +15,7 @@ from stages.context import FORCED, FitSettings, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
 from stages.dehaze.field import find_field
 from stages.dehaze.floors import find_floors
-from stages.dehaze.layers import _at_full_size, separate, settle, settled, survey
+from stages.dehaze.layers import _at_full_size, consistent_layers, separate, settle, survey
 from stages.dehaze.model import (
     dark_bound,
     guided,
@@ -353,7 +353,7 @@ def test_layers_between_two_windows_mix_to_the_input_again() -> None:
 
 def test_a_transmission_is_raised_rather_than_the_picture_clipped() -> None:
     frames, light = scene(), torch.full((1, 3, 1, 1), 0.9)
-    t, clear = settled(frames, torch.full((1, 1, *SIZE), 0.1), light)
+    t, clear = consistent_layers(frames, torch.full((1, 1, *SIZE), 0.1), light)
     assert bool((t >= least_transmission(frames, light) - 1e-5).all())
     assert psnr(haze(clear, t, light), frames) > 59
 

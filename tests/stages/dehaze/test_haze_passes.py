@@ -24,7 +24,7 @@ def test_the_first_pass_estimates_an_airlight_and_the_second_holds_it() -> None:
     second = haze.HazeLayers(frames[:1], torch.full((1, 1, 24, 32), 0.6), light, haze.STEPS)
     with mock.patch.object(haze, "fit_haze", return_value=second) as fitted:
         drawn = published_transmission(frames, found, context)
-    assert (drawn.steps, drawn.whole, fitted.call_count) == (4000, 4000, 2)
+    assert (drawn.steps, drawn.full_steps, fitted.call_count) == (4000, 4000, 2)
     for number, call in enumerate(fitted.call_args_list):
         assert torch.equal(call.args[0], frames[number : number + 1])
         assert torch.equal(call.args[1], light)

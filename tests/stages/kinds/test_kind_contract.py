@@ -68,7 +68,7 @@ def test_a_kind_is_one_file_with_its_name(kind: TransitionKind) -> None:
     assert module.KIND is kind and inspect.getdoc(module)
     assert kind.beside_color() in TRANSITION_KINDS
     # Of a cut no frame is mixed, and those of an unknown kind are not taken apart.
-    assert kind.extends_scenes == (kind.name != "cut")
+    assert kind.extends_shots == (kind.name != "cut")
     assert kind.separable == (kind.name not in ("cut", "other"))
 
 

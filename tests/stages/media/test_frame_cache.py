@@ -44,7 +44,7 @@ def film(folder: Path, **options: Any) -> Clip:
     return open_clip([media.save(folder / "in.mkv", media.moving(COUNT, HEIGHT, WIDTH), **options)])
 
 
-def same(cache: FrameCache, clip: Clip, first: int = FIRST, last: int = LAST) -> None:
+def check_same(cache: FrameCache, clip: Clip, first: int = FIRST, last: int = LAST) -> None:
     """Check that the cache gives what the clip has, one frame at a time."""
     want = clip.frames(first, last)
     got = list(cache.blocks(first, last))
@@ -65,7 +65,7 @@ def test_each_frame_is_decoded_once(
     with closing(FrameCache(clip, FIRST, LAST, folder, 2**20)) as cache:
         assert reads == [], "a clip is read when a frame is asked for"
         for first, last in ((FIRST, LAST), (5, 5), (6, LAST), (FIRST, 4)):
-            same(cache, other, first, last)
+            check_same(cache, other, first, last)
         assert reads.count((FIRST, LAST)) == 2 and list(folder.iterdir()) == []
     assert len(reads) == 5, "the cache read once, the other clip four times"
 
@@ -75,7 +75,7 @@ def test_frames_without_room_are_decoded_again(tmp_path: Path, kept: int) -> Non
     clip = film(tmp_path)
     with closing(FrameCache(clip, FIRST, LAST, tmp_path, kept * FRAME_BYTES + 1)) as cache:
         for first, last in ((FIRST, LAST), (LAST, LAST), (FIRST, FIRST), (5, 8)):
-            same(cache, clip, first, last)
+            check_same(cache, clip, first, last)
 
 
 def test_a_full_disk_costs_only_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +113,8 @@ def test_a_full_disk_costs_only_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
     with closing(cache):
-        same(cache, clip)
-        same(cache, clip, 4, 6)
+        check_same(cache, clip)
+        check_same(cache, clip, 4, 6)
         assert files[0].file.seek(0, 2) == 2 * FRAME_BYTES, "half a frame is given back"
     assert files[0].file.closed
 
@@ -130,7 +130,7 @@ def test_a_closed_cache_decodes_anew(tmp_path: Path) -> None:
     cache = FrameCache(clip, FIRST, LAST, tmp_path, 2**20)
     for first, last in ((FIRST, LAST), (4, 6)):
         with closing(cache):
-            same(cache, clip, first, last)
+            check_same(cache, clip, first, last)
 
 
 def test_two_threads_read_their_own_frames(tmp_path: Path) -> None:

@@ -85,20 +85,8 @@ def test_the_default_is_close_and_of_the_exact_size(tmp_path: Path, size: tuple[
     ],
 )
 def test_colors_come_back_within_two_levels(tmp_path: Path, options: dict[str, Any]) -> None:
-    colors = np.array(
-        [
-            [0, 0, 0],
-            [255, 255, 255],
-            [255, 0, 0],
-            [0, 255, 0],
-            [0, 0, 255],
-            [200, 60, 30],
-            [128, 128, 128],
-            [25, 180, 150],
-        ],
-        np.uint8,
-    )
-    pictures = np.repeat(np.tile(np.repeat(colors, 32, axis=0), (1, 32, 1, 1)), 3, axis=0)
+    columns = np.repeat(media.COLORS.astype(np.uint8), 32, axis=0)
+    pictures = np.repeat(np.tile(columns, (1, 32, 1, 1)), 3, axis=0)
     info, frames = clip_of(pictures)
     with LayerWriter(tmp_path / "layer", info, LayerFormat(**options)) as writer:
         writer.write(frames)

@@ -13,9 +13,9 @@ from stages.mixing.mixture import Mixture
 from stages.optim.budget import MEASURED_STAGES
 from stages.presets import PRESETS
 from stages.transition.plan import (
-    LEAST,
+    BUDGET_PLANS,
+    LEAST_WORK_PIXELS,
     PLANS,
-    SMALLER,
     Costs,
     Plan,
     bytes_of,
@@ -41,7 +41,7 @@ BUDGETS = [
     10_000.0,
     1e6,
 ]
-LADDER = (PLANS["best"], *SMALLER)
+LADDER = (PLANS["best"], *BUDGET_PLANS)
 
 
 def mixture(height: int = 90, width: int = 160, mixed: int = 4) -> Mixture:
@@ -61,15 +61,17 @@ class Fixed(Costs):
     def __init__(self, given: Mixture, settings: FitSettings, *, alone: bool = False) -> None:
         self.settings, self.sample = settings, given
         self.side = min(given.frames.shape[-2:])
-        self.area = self.sampled = float(given.frames.shape[-2] * given.frames.shape[-1])
-        self.carry, self.flow, self.warp, self.least = 1e-6, 4e-7, 1e-7, 1e-5
-        self.fit, self.alone = self.fit_step(), self.alone_step(PLANS["paper"])
+        self.pixels = self.sample_pixels = float(given.frames.shape[-2] * given.frames.shape[-1])
+        self.carry_per_pixel, self.flow_per_pixel, self.warp_per_pixel = 1e-6, 4e-7, 1e-7
+        self.least_step = 1e-5
+        self.fit_step = self.measure_fit_step()
+        self.alone_step = self.measure_alone_step(PLANS["paper"])
 
-    def fit_step(self) -> float:
+    def measure_fit_step(self) -> float:
         return 1e-5
 
-    def alone_step(self, plan: Plan) -> float:
-        return 1e-4 * min(self.area, plan.pixels)
+    def measure_alone_step(self, plan: Plan) -> float:
+        return 1e-4 * min(self.pixels, plan.pixels)
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def test_an_unknown_preset_is_named_with_those_there_are() -> None:
 
 
 def test_every_plan_that_is_not_the_published_one_moves_and_sweeps() -> None:
-    for plan in (*PLANS.values(), *SMALLER):
+    for plan in (*PLANS.values(), *BUDGET_PLANS):
         assert plan.pixels > 0 and plan.rounds >= 1
         assert plan.networks_alone != bool(plan.levels and plan.turns)
         scales = [scale for scale, _ in plan.levels]
@@ -185,7 +187,7 @@ def test_a_budget_is_divided_among_transitions_by_their_frames() -> None:
         assert plans[0] == plans[1] == plan_for(given, FitSettings(max_seconds=budget / 5))
         assert (
             Fixed(given, FitSettings()).of(plans[2], 12) <= MEASURED_STAGES * budget * 0.6
-            or plans[2] == SMALLER[-1]
+            or plans[2] == BUDGET_PLANS[-1]
         )
 
 
@@ -207,16 +209,24 @@ def test_the_time_of_measuring_is_deducted(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(stages.transition.plan, "Costs", Slow)
     monkeypatch.setattr("stages.transition.plan.time.monotonic", lambda: clock[0])
-    assert plan_for(given, FitSettings(max_seconds=1e6)) == SMALLER[-1]
+    assert plan_for(given, FitSettings(max_seconds=1e6)) == BUDGET_PLANS[-1]
 
 
 def test_this_machine_is_measured() -> None:
     given = mixture(20, 30)
     costs = Costs(given, FitSettings())
-    assert costs.area == costs.sampled == 600
-    assert all(0 < price < 1 for price in (costs.carry, costs.flow, costs.warp, costs.fit))
+    assert costs.pixels == costs.sample_pixels == 600
+    assert all(
+        0 < price < 1
+        for price in (
+            costs.carry_per_pixel,
+            costs.flow_per_pixel,
+            costs.warp_per_pixel,
+            costs.fit_step,
+        )
+    )
     plan = plan_for(given, FitSettings(max_seconds=0.01))
-    assert plan == SMALLER[-1]
+    assert plan == BUDGET_PLANS[-1]
 
 
 @pytest.mark.parametrize("mixed", [1, 8, 24, 160])
@@ -224,11 +234,11 @@ def test_this_machine_is_measured() -> None:
 def test_a_plan_is_made_to_fit_the_memory(mixed: int, full: int) -> None:
     for memory in (3 << 30, 6 << 30, 60 << 30):
         plan = within_memory(PLANS["balanced"], memory, mixed, 24, full)
-        assert LEAST <= plan.pixels <= PLANS["balanced"].pixels
+        assert LEAST_WORK_PIXELS <= plan.pixels <= PLANS["balanced"].pixels
         assert replace(plan, pixels=0) == replace(PLANS["balanced"], pixels=0)
-        if bytes_of(LEAST, mixed, 24, full) <= memory:
+        if bytes_of(LEAST_WORK_PIXELS, mixed, 24, full) <= memory:
             assert bytes_of(plan.pixels, mixed, 24, full) <= memory
         # It is no smaller than it has to be.
-        enough = plan.pixels in (LEAST, PLANS["balanced"].pixels) or plan.pixels >= full
+        enough = plan.pixels in (LEAST_WORK_PIXELS, PLANS["balanced"].pixels) or plan.pixels >= full
         assert enough or bytes_of(round(1.02 * plan.pixels), mixed, 24, full) > memory * 0.99
-    assert within_memory(PLANS["fast"], 1, mixed, 24, full).pixels == LEAST
+    assert within_memory(PLANS["fast"], 1, mixed, 24, full).pixels == LEAST_WORK_PIXELS

@@ -87,7 +87,7 @@ def separated(
     return apart(window, transition, settings=FitSettings(preset, seed))
 
 
-def sound(result: Apart, window: Frames, transition: Transition, least: float = 40.0) -> None:
+def check_sound(result: Apart, window: Frames, transition: Transition, least: float = 40.0) -> None:
     """Assert what holds for every result: shapes, range, and layers that mix to the input."""
     count, size = len(transition), window.pixels.shape[2:]
     for layer in (result.outgoing, result.incoming):
@@ -121,7 +121,7 @@ def test_a_dissolve_is_separated(preset: str) -> None:
     window = window_of(pixels(mixed))
     transition = transition_of(torch.from_numpy(weight).float().view(-1, 1, 1, 1))
     result = separated(window, transition, preset)
-    sound(result, window, transition)
+    check_sound(result, window, transition)
     reached, easy = gain(result, (pixels(a), pixels(b)), window.pixels)
     assert reached > 31 and reached > easy + 6, (reached, easy)
     assert result.matte is None and result.mix == pytest.approx(transition.mix)
@@ -137,7 +137,7 @@ def test_a_dissolve_in_linear_light_is_separated() -> None:
     window = window_of(mix(a, b, ramp(), "linear"))
     transition = transition_of(ramp(), space="linear")
     result = separated(window, transition)
-    sound(result, window, transition)
+    check_sound(result, window, transition)
     reached, easy = gain(result, (a, b), window.pixels)
     assert result.space == "linear" and reached > 30 and reached > easy + 6, (reached, easy)
 
@@ -155,7 +155,7 @@ def test_a_wipe_or_an_iris_comes_with_its_matte(kind: Kind) -> None:
     window = window_of(mix(a, b, matte, "gamma"))
     transition = transition_of(matte, kind)
     result = separated(window, transition)
-    sound(result, window, transition)
+    check_sound(result, window, transition)
     at = transition.first_frame
     inside = slice(at, at + len(transition))
     assert result.matte is not None and (result.matte - matte[inside]).abs().mean() < 0.03
@@ -182,7 +182,7 @@ def test_a_fade_gives_the_color_and_the_scene(color: str, to_color: bool) -> Non
         incoming=None if to_color else 0,
     )
     result = separated(window, transition)
-    sound(result, window, transition)
+    check_sound(result, window, transition)
     plain, layer = (
         (result.incoming, result.outgoing) if to_color else (result.outgoing, result.incoming)
     )
@@ -199,7 +199,7 @@ def test_one_and_two_mixed_frames(steps: int, preset: str) -> None:
     weight = ramp(steps=steps)
     window = window_of(mix(a, b, weight, "gamma"))
     result = separated(window, transition_of(weight), preset)
-    sound(result, window, transition_of(weight))
+    check_sound(result, window, transition_of(weight))
     reached, easy = gain(result, (a, b), window.pixels)
     assert reached > easy + 4, (reached, easy)
 
@@ -212,7 +212,7 @@ def test_one_and_two_mixed_frames(steps: int, preset: str) -> None:
 def test_every_size_works(size: tuple[int, int], kind: Kind, preset: str) -> None:
     weight = ramp()
     window = window_of(mix(*scenes(size), weight, "gamma"))
-    sound(
+    check_sound(
         separated(window, transition_of(weight, kind), preset), window, transition_of(weight, kind)
     )
 
@@ -226,7 +226,7 @@ def test_a_clip_of_one_color_stays_that_color(level: float, space: Space, preset
     window = window_of(torch.full((PRE + STEPS + POST, 3, 17, 20), level))
     transition = transition_of(ramp(), space=space)
     result = separated(window, transition, preset)
-    sound(result, window, transition)
+    check_sound(result, window, transition)
     for layer in (result.outgoing, result.incoming):
         torch.testing.assert_close(layer, window.pixels[PRE : PRE + STEPS], atol=5e-3, rtol=0)
 
@@ -236,7 +236,7 @@ def test_a_clip_of_one_color_stays_that_color(level: float, space: Space, preset
 def test_the_same_seed_gives_the_same_bytes(preset: str) -> None:
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
     one, other = (separated(window, transition_of(ramp()), preset, seed=3) for _ in range(2))
-    sound(one, window, transition_of(ramp()))
+    check_sound(one, window, transition_of(ramp()))
     assert torch.equal(one.outgoing, other.outgoing) and torch.equal(one.incoming, other.incoming)
     assert one.mix == other.mix and one.report == other.report
     assert ("networks" in one.seconds) == (preset in ("networks", "paper", "coupled"))
@@ -248,7 +248,7 @@ def test_a_smaller_working_size_is_finished_at_full_size() -> None:
     full, small = (
         separated(window, transition_of(ramp()), preset) for preset in ("motion", "small")
     )
-    sound(small, window, transition_of(ramp()))
+    check_sound(small, window, transition_of(ramp()))
     assert (small.report["work_height"], small.report["work_width"]) == (18, 24)
     (reached, easy), (best, _) = (
         gain(small, (a, b), window.pixels),
@@ -268,7 +268,7 @@ def test_no_clean_frames_at_either_side(preset: str) -> None:
     transition = Transition(
         0, STEPS - 1, "dissolve", tuple(ramp()[PRE : PRE + STEPS].flatten().tolist()), "gamma", 0, 1
     )
-    sound(separated(window, transition, preset), window, transition)
+    check_sound(separated(window, transition, preset), window, transition)
 
 
 def test_a_window_is_numbered_as_in_its_clip() -> None:
@@ -309,7 +309,7 @@ def test_coupled_generators_alone_take_a_dissolve(space: Space) -> None:
     window = window_of(mix(*scenes(), ramp(), space))
     transition = transition_of(ramp(), space=space)
     result = separated(window, transition, "coupled")
-    sound(result, window, transition)
+    check_sound(result, window, transition)
     assert result.matte is None and result.report["fit_steps"] == 6
     assert set(result.seconds) == {"plan", "networks", "finish"}
 
@@ -319,7 +319,7 @@ def test_coupled_generators_alone_draw_the_matte_of_a_wipe() -> None:
     window = window_of(mix(*scenes(), weight, "gamma"))
     transition = transition_of(weight, "wipe")
     result = separated(window, transition, "coupled")
-    sound(result, window, transition)
+    check_sound(result, window, transition)
     assert result.matte is not None and result.matte.shape[-2:] == SIZE
 
 

@@ -94,10 +94,10 @@ def _seam_check(fact: SeamFact) -> SelfCheck:
         reason = "there are too few clean frames beside it"
         return SelfCheck(question, "none", "cannot tell", reason, fact.frame)
     reason = (
-        f"{fact.seam.seam:.1f} dB along its motion there, {fact.seam.clean:.1f} dB between clean "
-        "frames"
+        f"{fact.seam.seam_psnr:.1f} dB along its motion there, "
+        f"{fact.seam.clean_psnr:.1f} dB between clean frames"
     )
-    verdict, answer = ("good", "steady") if fact.seam.steady else ("bad", "jumps")
+    verdict, answer = ("good", "steady") if fact.seam.is_steady else ("bad", "jumps")
     return SelfCheck(question, verdict, answer, reason, fact.frame)
 
 
@@ -133,13 +133,13 @@ def in_words(value: Any) -> str:
 
 def shares(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return which parts of the main layer are known, invented and untouched, in words."""
-    found = []
+    parts = []
     for name, meaning in SHARES.items():
         part = report.get(name)
         if isinstance(part, int | float) and not isinstance(part, bool) and 0 < part <= 1:
             percent = f"{100 * part:.0f} %" if part >= LEAST_PERCENT else "under 1 %"
-            found.append((percent, meaning))
-    return found
+            parts.append((percent, meaning))
+    return parts
 
 
 def bars(stages: Any) -> list[tuple[str, float, float]]:

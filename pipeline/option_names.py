@@ -44,19 +44,19 @@ def with_named_options(text: str) -> str:
 def python_names() -> Iterator[None]:
     """Make the errors raised inside name settings as Python callers write them.
 
-    An error's message is changed by :func:`renamed`; its class and traceback stay.
+    An error's message is changed by :func:`with_setting_names`; its class and traceback stay.
     """
     try:
         yield
     except UnlayerError as error:
-        text = renamed(str(error))
+        text = with_setting_names(str(error))
         if error.settings:
             text = f"{text} ({', '.join(error.settings)})"
         error.args = (text,)
         raise
 
 
-def renamed(text: str) -> str:
+def with_setting_names(text: str) -> str:
     """Return a message with ``--max-seconds`` written ``max_seconds``, and so on.
 
     Options of another command (``probe --csv``) stay, because Python callers do not have them.

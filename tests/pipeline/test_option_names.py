@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.option_hints import python_names, renamed, with_named_options, with_options
+from pipeline.option_names import python_names, with_named_options, with_options, with_setting_names
 from pipeline.settings import Settings, options
 from stages.errors import UnlayerError, UsageError
 
@@ -31,12 +31,12 @@ def test_options_follow_the_message() -> None:
 @pytest.mark.parametrize("item", options("run"), ids=lambda item: item.name)
 def test_messages_for_python_name_no_option(item: Field[object]) -> None:
     option = "--" + item.name.replace("_", "-")
-    assert renamed(f"{option} 3: choose {option}, or leave {option} out") == (
+    assert with_setting_names(f"{option} 3: choose {option}, or leave {option} out") == (
         f"{item.name} 3: choose {item.name}, or leave {item.name} out"
     )
     # The command line's own words, and words that only begin in the same way, stay.
     for text in (f"probe {option} and {option}-more", f"film{option}.mp4", f"film-{option}"):
-        assert renamed(text) == text
+        assert with_setting_names(text) == text
     with (
         pytest.raises(UsageError, match=rf"^{item.name} is wrong \(start\)$") as caught,
         python_names(),
