@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stages.context import FORCED, Note, SeparationContext, notes_where
-from stages.transparency.evidence import BELIEVED, ENOUGH, FEWEST
+from stages.transparency.evidence import ENOUGH, FEWEST
+from stages.transparency.judgement import BELIEVED
 
 NO_SUM = (
     "no reflection was found in {frames}: the transmission is the input itself; "
@@ -54,12 +55,12 @@ class RemovalDecision:
         return notes_where(self.note, where) if self.note else ()
 
 
-def decide_on_clip(evidence: float, count: int, context: SeparationContext) -> RemovalDecision:
+def decide_on_clip(is_sum: bool, count: int, context: SeparationContext) -> RemovalDecision:
     """Decide on a clip of ``count`` frames.
 
-    evidence: that two layers add up, from :func:`stages.transparency.evidence.sum_evidence`.
+    is_sum: whether there is evidence that two layers add up.
     """
-    if evidence > BELIEVED:
+    if is_sum:
         return RemovalDecision(context.strength)
     if FEWEST <= count < ENOUGH:
         # So few frames cannot speak against a reflection, and the user expects one.

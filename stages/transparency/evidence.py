@@ -8,8 +8,8 @@ the sum only predicts better where both layers really are in the same place.
 
 Details are compared (band-passed values), because smooth light may belong to either layer.
 
-A diagnosis asks more (:func:`registered_sum_evidence`): it registers both layers first, and the
-single layer may also move by the mean of both motions.
+:func:`registered_sum_evidence` asks more: it registers both layers first, and the single layer may
+also move by the mean of both motions.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.motion.flow import shrunk
-from stages.transparency.clip import TRACKED, at_size
-from stages.transparency.mosaic import LayerHomographies
-from stages.transparency.motion import Homography, distance
+from stages.transparency.motion import (
+    TRACKED,
+    Homography,
+    LayerHomographies,
+    at_size,
+    distance,
+)
 from stages.transparency.registration import LEAST_COUNT, registered, warped, without
 
 FINE_BLUR = 1.0
@@ -47,8 +51,8 @@ LEAST_SEEN = 0.6
 """Least part of the frames that has to show a place for it to count."""
 SQUARE_SIDE = 3
 """Side, in pixels, of the squares within which the best single layer is chosen."""
-BELIEVED = 0.05
-"""Evidence above which a clip is a sum."""
+BELIEVED_UNREGISTERED = 0.05
+"""Evidence, without registration, above which a clip is a sum."""
 DETAIL_ERROR, BOUND = 0.003, 0.02
 """Parts of the details' mean square: what counts as an error of any prediction by registered
 layers, because no motion is known exactly, and most of a pixel's error."""
@@ -124,13 +128,13 @@ def sum_evidence(frames: Tensor, homographies: LayerHomographies) -> float:
     homographies: of each layer, from the first frame to every frame, in pixels of ``frames``.
 
     Returns the part of the best single layer's squared error that the sum avoids, median over
-    frames left out. Above :data:`BELIEVED` the clip is a sum. -1 for fewer than :data:`FEWEST`
-    frames.
+    frames left out. Above :data:`BELIEVED_UNREGISTERED` the clip is a sum. -1 for fewer than
+    :data:`FEWEST` frames.
     """
     if len(frames) < FEWEST:
         return -1.0
-    small, motions = _tracked(frames, homographies)
-    details = [_details(_picture(frame)) for frame in small]
+    small, motions = tracked(frames, homographies)
+    details = [details_of(picture_of(frame)) for frame in small]
     gains = []
     for left_out in _left_out(len(frames)):
         others = _around(left_out, len(frames))
@@ -150,16 +154,16 @@ def registered_sum_evidence(frames: Tensor, homographies: LayerHomographies) -> 
 
     frames, homographies: as of :func:`sum_evidence`. There are :data:`FEWEST` frames or more.
     """
-    small, motions = _tracked(frames, homographies)
-    pictures = [_picture(frame) for frame in small]
-    details = [_details(picture) for picture in pictures]
+    small, motions = tracked(frames, homographies)
+    pictures = [picture_of(frame) for frame in small]
+    details = [details_of(picture) for picture in pictures]
     grays = [picture.mean(2) for picture in pictures]
     gains, apart = [], []
     for left_out in sorted(set(_left_out(len(frames)))):
         others = _around(left_out, len(frames))
         around = [grays[t] for t in others]
         views = _views(motions, left_out, others)
-        one, other = registered(grays[left_out], around, views, _details)
+        one, other = registered(grays[left_out], around, views, details_of)
         given, truth = [details[t] for t in others], details[left_out]
         found = _prediction(given, truth, (one, other))
         square = float((truth**2).sum(2).mean())
@@ -168,7 +172,7 @@ def registered_sum_evidence(frames: Tensor, homographies: LayerHomographies) -> 
         singles = [*found.singles, mean]
         gain = beside_one = found.gain(truth, singles, any_error, bound)
         if gain > 0:
-            (alone,) = registered(grays[left_out], around, views[:1], _details)
+            (alone,) = registered(grays[left_out], around, views[:1], details_of)
             by_one = _average(given, _warps_of(alone, truth.shape))
             beside_one = found.gain(truth, [*singles, by_one], any_error, bound)
         gains.append((gain, beside_one))
@@ -179,7 +183,7 @@ def registered_sum_evidence(frames: Tensor, homographies: LayerHomographies) -> 
     return SumEvidence(float(gain), float(beside_one), float(np.median(apart)))
 
 
-def _tracked(frames: Tensor, homographies: LayerHomographies) -> tuple[Tensor, LayerHomographies]:
+def tracked(frames: Tensor, homographies: LayerHomographies) -> tuple[Tensor, LayerHomographies]:
     """Return the frames at the size at which they are compared, and the homographies for it."""
     small = shrunk(frames, TRACKED)
     size = (frames.shape[-2], frames.shape[-1])
@@ -209,12 +213,12 @@ def _left_out(count: int) -> list[int]:
     return [round(t) for t in np.linspace(SPAN, count - 1 - SPAN, CENTERS)]
 
 
-def _picture(frame: Tensor) -> Picture:
+def picture_of(frame: Tensor) -> Picture:
     """Return a frame ``(3, H, W)`` as ``(H, W, 3)``."""
     return np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy(), np.float32)
 
 
-def _details(picture: Picture) -> Picture:
+def details_of(picture: Picture) -> Picture:
     """Return the details of a picture ``(H, W)`` or ``(H, W, 3)``."""
     fine = cv2.GaussianBlur(picture, (0, 0), FINE_BLUR)
     return np.asarray(fine - cv2.GaussianBlur(picture, (0, 0), COARSE_BLUR), np.float32)

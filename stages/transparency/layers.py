@@ -28,10 +28,11 @@ from stages.mixing.blend import blend
 from stages.mixing.layer_sum import LayerSum, from_space, to_space
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import shrunk
-from stages.transparency.clip import encoded, separate_clip
+from stages.transparency.clip import separate_clip
 from stages.transparency.mixtures import find_ends, fit_line
 from stages.transparency.motion import moves
 from stages.transparency.naming import small
+from stages.transparency.planes import encoded
 from stages.transparency.plans import PLANS, SMALLER
 from stages.transparency.repeats import texture_space
 from stages.transparency.separations import (

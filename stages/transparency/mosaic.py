@@ -20,7 +20,7 @@ from torch import Tensor
 from stages.motion.flow import resize, sample
 from stages.optim.descent import Descent, Losses, ParameterGroup, Weights, weighted
 from stages.optim.losses import Schedule, constant, smoothness
-from stages.transparency.motion import Homography
+from stages.transparency.motion import Homography, LayerHomographies
 
 MARGIN = 0.5
 """Part of a frame's side by which the canvas may be wider at each end."""
@@ -50,9 +50,6 @@ HOLE_SCALES = (32, 8, 2)
 COARSE_WEIGHT, FILL_WEIGHT = 0.05, 0.1
 """Weight of the coarser picture where a canvas is filled, relative to 1 for one frame that shows
 the place: in the rounds of the filling, and in the canvas itself."""
-
-LayerHomographies = tuple[list[Homography], list[Homography]]
-"""For each of two layers, the homographies from the first frame's coordinates to every frame's."""
 
 
 @dataclass(frozen=True)
@@ -187,8 +184,7 @@ class _MosaicFit:
         self, frames: Tensor, homographies: LayerHomographies, start: tuple[Tensor, Tensor]
     ) -> None:
         self.count = len(frames)
-        last = self.count - 1
-        self.used = sorted({round(i * last / (MOST_FRAMES - 1)) for i in range(MOST_FRAMES)})
+        self.used = fitted_frames(self.count)
         self.target = frames[self.used]
         size = (frames.shape[-2], frames.shape[-1])
         self.planes = [_Plane(each, size) for each in homographies]
@@ -235,7 +231,7 @@ class _MosaicFit:
 
         loss: the loss that was reached.
         """
-        between = _interpolation(self.used, self.count)
+        between = interpolation(self.used, self.count)
         # Frames that were not used are corrected like their neighbours that were.
         gains = (between @ self._log_gains().flatten(1)).exp().view(-1, 3, 1, 1)
         layers, fitted = [], []
@@ -258,7 +254,12 @@ def cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _interpolation(used: list[int], count: int) -> Tensor:
+def fitted_frames(count: int) -> list[int]:
+    """Return the numbers of the frames, of ``count``, that the pictures are fitted to."""
+    return sorted({round(i * (count - 1) / (MOST_FRAMES - 1)) for i in range(MOST_FRAMES)})
+
+
+def interpolation(used: list[int], count: int) -> Tensor:
     """Return the matrix that interpolates from the frames ``used`` to all ``count`` frames.
 
     Its shape is ``(count, len(used))``.

@@ -51,9 +51,13 @@ COMPARED_POINTS = 5
 """Points along each side of a picture at which two homographies are compared."""
 LEAST_DEPTH = 1e-6
 """Least depth of a pixel that a homography is divided by."""
+TRACKED = 320 * 180
+"""Pixels of the small frames in which corners are tracked as well."""
 
 Homography = NDArray[np.float64]
 Points = NDArray[np.float32]
+LayerHomographies = tuple[list[Homography], list[Homography]]
+"""For each of two layers, the homographies from the first frame's coordinates to every frame's."""
 
 
 def white_level(values: Tensor) -> Tensor:
@@ -180,6 +184,15 @@ def distance(one: Homography, other: Homography, size: tuple[int, int]) -> float
     points = np.stack([x, y], -1).reshape(-1, 1, 2)
     apart = cv2.perspectiveTransform(points, one) - cv2.perspectiveTransform(points, other)
     return float(np.linalg.norm(apart, axis=2).mean())
+
+
+def at_size(
+    homographies: LayerHomographies, size: tuple[int, int], other: tuple[int, int]
+) -> LayerHomographies:
+    """Convert homographies between frames of ``size`` to frames of an ``other`` (height, width)."""
+    scale = np.diag([other[1] / size[1], other[0] / size[0], 1.0])
+    one, two = ([scale @ each @ np.linalg.inv(scale) for each in layer] for layer in homographies)
+    return one, two
 
 
 def motions_between(

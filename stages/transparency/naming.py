@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from stages.motion.flow import shrunk
-from stages.transparency.clip import TRACKED, LayerPair, encoded
 from stages.transparency.contrast import smooth
+from stages.transparency.motion import TRACKED
+from stages.transparency.planes import LayerPair, encoded
 
 SMALL_PIXELS = 4 * 64**2
 """Pixels of the small frames by which the layers of different windows are compared."""

@@ -12,7 +12,8 @@ from stages.context import SeparationContext
 from stages.motion.flow import shrunk
 from stages.optim.budget import EXTRAPOLATED
 from stages.optim.timing import call_and_step
-from stages.transparency.clip import ClipPlan, separate_clip
+from stages.transparency.clip import separate_clip
+from stages.transparency.planes import ClipPlan
 
 PLANS: dict[str, ClipPlan] = {
     "best": ClipPlan(960 * 540, 320 * 180, mosaic_steps=300, turns=4, full=True),

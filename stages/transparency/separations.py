@@ -15,11 +15,13 @@ from stages.context import Note, SeparationContext, notes_where
 from stages.mixing.layer_sum import from_space, to_space
 from stages.motion.flow import shrunk
 from stages.transparency.alone import separate_alone
-from stages.transparency.clip import MOSAIC_PART, ClipPlan, LayerPair, fit_planes, separate_clip
+from stages.transparency.clip import MOSAIC_PART, separate_clip
 from stages.transparency.decision import decide_on_clip, decide_on_picture
-from stages.transparency.evidence import sum_evidence
+from stages.transparency.evidence import BELIEVED_UNREGISTERED, sum_evidence
+from stages.transparency.judgement import BELIEVED, gains_of, runs_of
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.naming import as_before, by_focus
+from stages.transparency.planes import ClipPlan, LayerPair, fit_planes
 from stages.transparency.plans import plan_for
 from stages.transparency.repeats import textures_of
 from stages.transparency.single import separate_picture
@@ -139,15 +141,26 @@ def by_motion(
 
     frames, light: as in :func:`by_networks`.
     """
+    registered = max(gains_of(runs_of(frames)), default=-1.0)
+    is_sum = registered > BELIEVED
     plan = _reduced(plan_for(light, context), context)
 
     def progress(done: float) -> None:
         context.progress(done, "two moving layers")
 
-    mosaic = fit_planes(shrunk(light, plan.pixels), plan, lambda done: progress(MOSAIC_PART * done))
-    evidence = sum_evidence(shrunk(frames, plan.pixels), mosaic.homographies)
-    figures = {"mosaic_steps": float(plan.mosaic_steps), "sum_evidence": evidence}
-    decision = decide_on_clip(evidence, len(frames), context)
+    mosaic = fit_planes(
+        shrunk(light, plan.pixels),
+        plan,
+        lambda done: progress(MOSAIC_PART * done),
+        register=is_sum,
+    )
+    figures = {"mosaic_steps": float(plan.mosaic_steps), "registered_evidence": registered}
+    if not is_sum:
+        # Layers that no homography registers, such as a room with depth, may be told all the same.
+        evidence = sum_evidence(shrunk(frames, plan.pixels), mosaic.homographies)
+        figures["sum_evidence"] = evidence
+        is_sum = evidence > BELIEVED_UNREGISTERED
+    decision = decide_on_clip(is_sum, len(frames), context)
     decision_notes = decision.notes(torch.ones(len(frames)))
     if decision.times is None:
         figures |= {"turns": 0.0, "untouched": 1.0}

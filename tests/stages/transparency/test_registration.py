@@ -10,18 +10,21 @@ from clips import drifting
 from torch import Tensor
 
 from stages.transparency.evidence import registered_sum_evidence
-from stages.transparency.mosaic import LayerHomographies
-from stages.transparency.motion import Homography
+from stages.transparency.judgement import BELIEVED, LEAST_APART, LEAST_BESIDE_ONE
+from stages.transparency.motion import Homography, LayerHomographies, distance
+from stages.transparency.window_motions import registered_motions
 
 SIZE = (90, 160)
 FRAMES = 8
 
 
-def drawn_views(rng: np.random.Generator, step: tuple[float, float]) -> list[Homography]:
+def drawn_views(
+    rng: np.random.Generator, step: tuple[float, float], count: int = FRAMES
+) -> list[Homography]:
     """Return the homographies of a camera that pans by ``step`` and turns a little."""
     turn, middle = rng.uniform(-0.004, 0.004), np.array([SIZE[1] / 2, SIZE[0] / 2])
     views = []
-    for t in range(FRAMES):
+    for t in range(count):
         cosine, sine = np.cos(turn * t), np.sin(turn * t)
         matrix = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
         matrix[:2, 2] = middle - matrix[:2, :2] @ middle + np.array(step) * t
@@ -53,20 +56,50 @@ def rounded(frames: Tensor) -> Tensor:
     return (frames.clamp(0, 1) * 255).round() / 255
 
 
-def drawn(seed: int) -> tuple[Tensor, Tensor, LayerHomographies]:
-    """Return two layers, and their motions that are a pixel off."""
+def drawn(seed: int, count: int = FRAMES) -> tuple[Tensor, Tensor, LayerHomographies]:
+    """Return two layers, and their motions."""
     rng = np.random.default_rng(seed)
     angle = rng.uniform(0, 2 * np.pi)
     step = rng.uniform(0.6, 2.0) * np.array([np.cos(angle), np.sin(angle)])
-    one, other = drawn_views(rng, (step[0], step[1])), drawn_views(rng, (-step[0], -step[1]))
-    layers = seen(2 * seed + 1, one), seen(2 * seed + 2, other)
-    return *layers, (off(rng, one), off(rng, other))
+    steps = (step[0], step[1]), (-step[0], -step[1])
+    one, other = (drawn_views(rng, each, count) for each in steps)
+    return seen(2 * seed + 1, one), seen(2 * seed + 2, other), (one, other)
+
+
+def missed(motions: LayerHomographies, true: LayerHomographies) -> float:
+    """Return by how many pixels the motions from the first frame to the others are off."""
+    found = []
+    for layer, real in zip(motions, true, strict=True):
+        found += [
+            distance(view @ np.linalg.inv(layer[0]), other, SIZE)
+            for view, other in zip(layer[1:], real[1:], strict=True)
+        ]
+    return float(np.mean(found))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_sum_is_told_from_one_layer_though_its_motions_are_a_pixel_off(seed: int) -> None:
-    one, other, motions = drawn(seed)
+    one, other, true = drawn(seed)
+    rng = np.random.default_rng(100 + seed)
+    motions = off(rng, true[0]), off(rng, true[1])
     found = registered_sum_evidence(rounded(0.6 * one + 0.4 * other), motions)
     assert found.gain > 0.1 and found.gain_beside_one > 0 and found.apart > 1.5
     alone = registered_sum_evidence(rounded(one), motions)
-    assert alone.gain_beside_one < -0.05 or alone.gain < 0.01
+    few = alone.gain < BELIEVED or alone.gain_beside_one < LEAST_BESIDE_ONE
+    assert few or alone.apart < LEAST_APART
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_the_motions_of_a_window_are_registered_in_pieces(seed: int) -> None:
+    count = 12
+    one, other, true = drawn(seed, count)
+    rng = np.random.default_rng(100 + seed)
+    motions = off(rng, true[0]), off(rng, true[1])
+    found = registered_motions(rounded(0.6 * one + 0.4 * other), motions)
+    assert missed(found, true) < 0.5 * missed(motions, true)
+    np.testing.assert_allclose(found[0][0], np.eye(3), atol=1e-4)
+
+
+def test_three_frames_keep_their_motions() -> None:
+    one, other, true = drawn(5, 3)
+    assert registered_motions(0.6 * one + 0.4 * other, true) is true

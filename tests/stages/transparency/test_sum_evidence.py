@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
-from stages.transparency.clip import fit_planes
 from stages.transparency.contrast import smooth
 from stages.transparency.evidence import sum_evidence
 from stages.transparency.layers import separate, survey
+from stages.transparency.mosaic import Mosaic
 from stages.transparency.naming import by_focus
+from stages.transparency.planes import fit_planes
 from stages.transparency.plans import PLANS
 
 T = TypeVar("T")
@@ -66,9 +67,9 @@ def once(work: Callable[..., T]) -> Callable[..., T]:
     """Return a function that does the work when it is first called, and then gives that result."""
     made: list[T] = []
 
-    def call(*given: object) -> T:
+    def call(*given: object, **named: object) -> T:
         if not made:
-            made.append(work(*given))
+            made.append(work(*given, **named))
         return made[0]
 
     return call
@@ -120,6 +121,31 @@ def test_a_clip_without_glass_passes_through_unless_the_user_insists(
     (note,) = found[1.0].notes
     assert note.text.startswith("no reflection was found") and len(note.places) == 9
     assert float(found[2.0].layers["reflection"].mean()) > 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_fit")
+@pytest.mark.parametrize(("registered", "unregistered"), [(0.2, -1.0), (-1.0, 0.2)])
+def test_either_evidence_is_enough_and_only_the_first_one_registers(
+    monkeypatch: pytest.MonkeyPatch, registered: float, unregistered: float
+) -> None:
+    frames = rounded(covered(9))
+    told = SeparationContext(FitSettings(preset="fast"))
+    facts = survey(frames, told)
+    used: list[bool] = []
+
+    def fitted(*given: Any, register: bool) -> Mosaic:
+        used.append(register)
+        return fit_planes(*given, register=register)
+
+    home = "stages.transparency.separations."
+    monkeypatch.setattr(home + "gains_of", lambda runs: [registered])
+    monkeypatch.setattr(home + "sum_evidence", lambda seen, motions: unregistered)
+    monkeypatch.setattr(home + "fit_planes", fitted)
+    found = separate(frames, facts, told)
+    assert found.report["untouched"] == 0.0
+    assert not any("no reflection was found" in note.text for note in found.notes)
+    assert used == [registered > 0]
 
 
 @pytest.mark.slow

@@ -17,13 +17,14 @@ from torch.nn import functional as F
 from stages.context import FORCED, FitSettings, Separation, SeparationContext
 from stages.mixing.layer_sum import from_space, to_space
 from stages.motion.flow import warp
-from stages.transparency.clip import ClipPlan, at_size, first_guesses, separate_clip
+from stages.transparency.clip import separate_clip
 from stages.transparency.contrast import light_from_contrast
 from stages.transparency.layers import mixed, separate, settle, survey
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
-from stages.transparency.motion import distance, flow_of, two_motions
+from stages.transparency.motion import at_size, distance, flow_of, two_motions
 from stages.transparency.naming import as_before, small
+from stages.transparency.planes import ClipPlan, first_guesses
 from stages.transparency.separations import TransparencySurvey, scaled
 from stages.transparency.single import pane_light, separate_picture
 
@@ -158,7 +159,7 @@ def test_motions_scale_with_the_size_of_the_frames() -> None:
 
 
 def test_large_frames_are_tracked_in_small_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.transparency.clip.TRACKED", 90 * 160 // 2)
+    monkeypatch.setattr("stages.transparency.planes.TRACKED", 90 * 160 // 2)
     clip = 0.6 * moving(8, 3, (2.0, 0.5)) + 0.4 * moving(9, 3, (-1.5, 1.0))
     guesses = first_guesses(clip)
     assert len(guesses) == 6

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.transparency.clip import ClipPlan
+from stages.transparency.planes import ClipPlan
 from stages.transparency.plans import SMALLER, plan_within
 
 
