@@ -52,6 +52,7 @@ class Transition:
     effect: FFmpeg's name for the transition or another known one; ``None`` where there is none.
     event: first and last frame of the whole event where this is one of its two halves, as in a
         fade through black.
+    doubtful: whether the model of its kind leaves much of its frames unexplained.
 
     Raises ValueError where the kind is unknown or ``mix`` does not have one weight for each frame.
     """
@@ -66,6 +67,7 @@ class Transition:
     color: str | None = None
     effect: str | None = None
     event: tuple[int, int] | None = None
+    doubtful: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in TRANSITION_KINDS:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from stages.errors import UsageError
 from stages.find.features import Array, plain_color, spread
 from stages.find.fit import fit_between
 from stages.find.prefer_model import left_by_mixture
@@ -26,6 +28,20 @@ class GivenTransition:
 
     found: TransitionFit
     span: Span
+
+
+def check_spans(spans: Sequence[Span]) -> None:
+    """Raise UsageError for a span that is no range of frames, and for two that overlap."""
+    for first, last in spans:
+        if not 0 <= first <= last:
+            raise UsageError(
+                f"{first}:{last}: the first frame must not be negative or after the last"
+            )
+    for one, other in zip(spans, spans[1:], strict=False):
+        if other[0] <= one[1]:
+            raise UsageError(
+                f"{other[0]}:{other[1]} overlaps {one[0]}:{one[1]}; give ranges that do not"
+            )
 
 
 def measure_given(frames: Array, span: Span, sides: Span, reach: Span) -> list[GivenTransition]:

@@ -29,12 +29,13 @@ from stages.find.features import (
     plain_color,
     spread,
 )
-from stages.find.given import measure_given
+from stages.find.given import check_spans, measure_given
 from stages.find.gradual_transitions import LONGEST, GradualSearch
 from stages.find.recent_frames import RecentFrames
 from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
+from stages.find.unexplained import judged, reach_between
 from stages.find.zooms import around_fade
 from stages.kinds import CUT, OTHER, TRANSITION_KINDS, WIPE
 from stages.media.clip import Frames
@@ -90,7 +91,7 @@ def find(
     Raises :class:`UsageError` for an override outside the clip and for two that overlap.
     """
     spans = sorted((first, last) for first, last in overrides)
-    _check_spans(spans)
+    check_spans(spans)
     search = _Search(spans)
     if state is not None:
         search.restore(state)
@@ -114,20 +115,6 @@ def find(
         number: color for first, last, color in search.plain for number in range(first, last + 1)
     }
     return build_timeline(search.recent.count, search.all_events(), plain)
-
-
-def _check_spans(spans: Sequence[tuple[int, int]]) -> None:
-    """Raise UsageError for a span that is no range of frames, and for two that overlap."""
-    for first, last in spans:
-        if not 0 <= first <= last:
-            raise UsageError(
-                f"{first}:{last}: the first frame must not be negative or after the last"
-            )
-    for one, other in zip(spans, spans[1:], strict=False):
-        if other[0] <= one[1]:
-            raise UsageError(
-                f"{other[0]}:{other[1]} overlaps {one[0]}:{one[1]}; give ranges that do not"
-            )
 
 
 def _touches(event: TransitionEvent, found: StillTransition) -> bool:
@@ -236,10 +223,11 @@ class _Search:
         flashes = [flash - self.first for flash in self.flashes if flash - self.first < known]
         barriers = sorted({*cuts, *flashes, *self._span_barriers(known)})
         within = range(max(0, self.done - self.first), limit + 1)
-        for found in self.gradual.find(bright.frames, bright.pairs, self.first, barriers, within):
+        gradual = self.gradual.find(bright.frames, bright.pairs, self.first, barriers, within)
+        for found in gradual:
             if not self._is_given(self.first + found.before + 1, self.first + found.after - 1):
-                self._add_event(bright, self._as_whole(bright.frames, found))
-                self.done = self.first + int(found.after)
+                self._add_event(bright, self._as_whole(bright.frames, found), beside=gradual)
+                self.done = max(self.events[-1].last_frame, self.first + int(found.after) - 1) + 1
         drop = max(0, len(recent) - self.keep)
         self._find_boundaries(bright, barriers, known if final else CONTEXT + drop, ncc)
         self._forget(drop)
@@ -250,8 +238,7 @@ class _Search:
         The events in its first half are dropped, as parts of it. An event that reaches further out
         is no such part: then there is no whole.
         """
-        fades = [event for event in self.events if event.in_color]
-        faded = [(one.first_frame - self.first, one.last_frame - self.first) for one in fades]
+        faded = self._places([event for event in self.events if event.in_color])
         whole = around_fade(frames, found, faded)
         if whole is None or self._is_given(self.first + whole.before, self.first + whole.after):
             return found
@@ -325,12 +312,8 @@ class _Search:
         """
         stack = bright.frames
         known, start = len(stack), max(0, self.searched - self.first)
-        taken = [
-            (event.first_frame - self.first, event.last_frame - self.first)
-            for event in self.events
-            if event.mix
-        ]
-        taken = [(first, last) for first, last in taken if last >= 0 and first < known]
+        mixed = self._places([event for event in self.events if event.mix])
+        taken = [(first, last) for first, last in mixed if last >= 0 and first < known]
         search = BoundarySearch(self.motion, ncc, stack, partial(self.gradual.explained, stack))
         starts = range(start, min(until, known))
         boundaries = search.find(bright.pairs, barriers, taken, starts)
@@ -376,9 +359,19 @@ class _Search:
                 self._add_event(bright, part.found, part.span)
 
     def _add_event(
-        self, bright: BrightFrames, found: TransitionFit, span: tuple[int, int] | None = None
+        self,
+        bright: BrightFrames,
+        found: TransitionFit,
+        span: tuple[int, int] | None = None,
+        beside: Sequence[TransitionFit] = (),
     ) -> None:
-        """Add a transition that fills ``span``, or the frames between its clean ones."""
+        """Add what fills ``span`` or lies between clean frames; ``beside`` was found with it."""
+        doubtful = False
+        if span is None:
+            taken = self._places(self.events)
+            taken += [(other.before + 1, other.after - 1) for other in beside]
+            reach = reach_between(taken, found, len(bright.frames))
+            found, doubtful = judged(bright.frames, found, reach)
         first, last = span or (found.before + 1, found.after - 1)
         self.events.append(
             TransitionEvent(
@@ -390,8 +383,13 @@ class _Search:
                 out_color=bright.plain_color(found.before),
                 in_color=bright.plain_color(found.after),
                 effect=found.effect,
+                doubtful=doubtful,
             )
         )
+
+    def _places(self, events: Iterable[TransitionEvent]) -> list[tuple[int, int]]:
+        """Return the first and the last frame of events, counted from the first kept frame."""
+        return [(one.first_frame - self.first, one.last_frame - self.first) for one in events]
 
     def _forget(self, drop: int) -> None:
         """Drop the first frames and what was known of them."""

@@ -37,6 +37,7 @@ class TransitionEvent:
     out_color: str | None = None
     in_color: str | None = None
     effect: str | None = None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -265,4 +266,5 @@ def _transition(
         incoming=shots[1],
         color=color,
         effect=event.effect,
+        doubtful=event.doubtful,
     )

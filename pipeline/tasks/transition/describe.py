@@ -116,7 +116,7 @@ def describe_colors(analysis: Analysis) -> list[dict[str, object]]:
 
 
 def unseparated_warnings(analysis: Analysis, *, listed: bool = False) -> list[str]:
-    """Return warnings, one line each, of frames that are in no scene or that stay mixed.
+    """Return warnings, one line each, of frames that are in no scene, or may not be taken apart.
 
     listed: whether the shots and transitions come from the user's shot list.
     """
@@ -127,6 +127,11 @@ def unseparated_warnings(analysis: Analysis, *, listed: bool = False) -> list[st
         )
         for number, transition in enumerate(extending)
         if transition.is_held
+    ]
+    warnings += [
+        _doubtful_model(transition)
+        for transition in analysis.transitions
+        if transition.doubtful and transition.separable
     ]
     if analysis.colors:
         gaps = [f"{gap.first_frame} to {gap.last_frame} ({gap.color})" for gap in analysis.colors]
@@ -162,6 +167,15 @@ def _unknown_change(analysis: Analysis, transition: Transition, layer: str, *, l
     return (
         f"{frames}: the picture changes for good in a way that is not known. {they} not taken "
         f"apart: {where}. --transition {first}:{last} takes them apart as a mixture"
+    )
+
+
+def _doubtful_model(transition: Transition) -> str:
+    """Return the warning about a transition that the model of its kind explains badly."""
+    return (
+        f"frames {transition.first_frame} to {transition.last_frame} are not well explained by a "
+        f"transition of the kind {transition.kind}, so the scenes may hold parts of the effect "
+        "there. A shot list (--shots) with the kind other keeps these frames as they are"
     )
 
 

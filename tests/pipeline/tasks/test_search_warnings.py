@@ -47,3 +47,9 @@ def test_a_warning_says_which_frames_a_scene_holds() -> None:
     assert "scene-001 repeats frame 0, because it has no clean one" in first
     assert "scene-002 holds its first clean frame there, and the layer mixed-001 has" in first
     assert "scene-003 holds its last clean frame there, and the layer mixed-003 has" in last
+
+
+def test_a_doubtful_kind_is_named_with_its_frames() -> None:
+    doubtful = Transition(4, 5, "wipe", (0.3, 0.6), outgoing=0, incoming=1, doubtful=True)
+    (warning,) = search_warnings(Analysis(10, (Shot(0, 3), Shot(6, 9)), (doubtful,)))
+    assert "frames 4 to 5 are not well explained" in warning and "wipe" in warning

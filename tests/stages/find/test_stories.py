@@ -126,7 +126,7 @@ def test_random_events_never_lose_a_frame() -> None:
             kind = "cut" if last < first else str(rng.choice(["dissolve", "wipe"]))
             colors = [None if rng.random() < 0.6 else "#000000" for _ in range(2)]
             mix = tuple((place + 1) / (last - first + 2) for place in range(last - first + 1))
-            events.append(TransitionEvent(first, last, kind, "gamma", mix, *colors))
+            events.append(TransitionEvent(first, last, kind, "gamma", mix, colors[0], colors[1]))
         plain = {
             frame: PlainFrame(str(rng.choice(["#000000", "#101010"])), 0.0)
             for frame in range(count)
