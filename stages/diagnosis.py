@@ -28,6 +28,8 @@ class ClipSample:
 
     size: height and width of the clip's own frames, in pixels, without bars that are left out.
     origin: the clip's row and column at which the picture begins.
+    picture: of a single picture, ``(3, H, W)`` at up to a larger size, because what is fine in it
+        is lost at the small size; else None.
     frames: evenly spread over the clip, ``(S, 3, h, w)`` RGB in [0, 1].
     numbers: the frame numbers of ``frames``, rising.
     runs: consecutive frames from the middle of the longest shots, ``(T, 3, h, w)`` each.
@@ -45,6 +47,7 @@ class ClipSample:
     unordered: bool = False
     search: Mapping[str, Any] = field(default_factory=dict)
     origin: tuple[int, int] = (0, 0)
+    picture: Tensor | None = None
 
     def without_bars(self) -> ClipSample:
         """Return the sample without the dark bars around the picture."""
@@ -53,6 +56,14 @@ class ClipSample:
             return self
         height, width = self.frames.shape[-2:]
         down, across = self.size[0] / height, self.size[1] / width
+        picture = self.picture
+        if picture is not None:
+            finer = picture.shape[-2] / height, picture.shape[-1] / width
+            picture = picture[
+                :,
+                round(finer[0] * border.top) : round(finer[0] * (height - border.bottom)),
+                round(finer[1] * border.left) : round(finer[1] * (width - border.right)),
+            ]
         return replace(
             self,
             size=(
@@ -62,6 +73,7 @@ class ClipSample:
             origin=(round(down * border.top), round(across * border.left)),
             frames=border.cropped(self.frames),
             runs=tuple(border.cropped(run) for run in self.runs),
+            picture=picture,
         )
 
     def box_of(self, where: Tensor) -> list[int]:

@@ -13,6 +13,8 @@ from stages.media.read import Clip
 
 PIXELS = 424 * 240
 """Most pixels of a frame of the sample; about what the tasks search at."""
+PICTURE_PIXELS = 1_500_000
+"""Most pixels of a single picture, which is also looked at at this size."""
 SPREAD_FRAMES = 24
 """Frames that are spread over the clip, as many as the tasks survey."""
 STRETCH_FRAMES = 24
@@ -24,9 +26,12 @@ ONE_PASS_FRAMES = 768
 because a frame is decoded from the key frame before it."""
 
 
-def sample_size(height: int, width: int) -> tuple[int, int]:
-    """Return the size ``(h, w)`` at which a clip of this size is looked at, in pixels."""
-    scale = min(1.0, (PIXELS / (height * width)) ** 0.5)
+def sample_size(height: int, width: int, pixels: int = PIXELS) -> tuple[int, int]:
+    """Return the size ``(h, w)`` at which a clip of this size is looked at, in pixels.
+
+    pixels: as many at most.
+    """
+    scale = min(1.0, (pixels / (height * width)) ** 0.5)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
@@ -53,6 +58,10 @@ def read_sample(clip: Clip, search: Mapping[str, Any], step: Step, *, seek: bool
                 if number in wanted:
                     frames[number] = pixels.clone()
             step(len(frames) / len(wanted), f"{len(frames)} of {len(wanted)} frames")
+    picture = None
+    if pictures and len(clip.paths) == 1 and numbers == [0]:
+        for block in clip.blocks(0, 0, size=sample_size(*full, PICTURE_PIXELS)):
+            picture = block.pixels[0].clone()
     # A damaged file may give fewer frames the second time.
     numbers = [number for number in numbers if number in frames]
     runs = [run for run in runs if all(number in frames for number in run)]
@@ -64,6 +73,7 @@ def read_sample(clip: Clip, search: Mapping[str, Any], step: Step, *, seek: bool
         run_starts=tuple(run[0] for run in runs),
         unordered=pictures and len(clip.paths) > 1,
         search=search,
+        picture=picture,
     )
 
 

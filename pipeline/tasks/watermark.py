@@ -24,6 +24,7 @@ def account(figures: Mapping[str, float]) -> str:
         return "No mark was found: the clean layer is the input."
     covered = figures["explained"] + figures["invented"]
     covered_part = f"The mark that was found covers {100 * covered:.1f} % of the picture"
+    covered_part = _repetitions(figures) + covered_part
     if figures["invented"] == 0:
         return f"{covered_part}: what is beneath was computed from what shows through."
     if figures["explained"] == 0:
@@ -32,6 +33,16 @@ def account(figures: Mapping[str, float]) -> str:
     return (
         f"{covered_part}: {filled:.0f} % of that is filled in, "
         "the rest was computed from what shows through."
+    )
+
+
+def _repetitions(figures: Mapping[str, float]) -> str:
+    """Return a sentence on how often a mark repeats over one picture, or nothing."""
+    if "repetitions" not in figures:
+        return ""
+    return (
+        f"A mark repeats {figures['repetitions']:.0f} times over the picture: at its steps, edges "
+        f"agree {figures['repetition_strength']:.0f} standard deviations more than elsewhere. "
     )
 
 

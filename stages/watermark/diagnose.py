@@ -7,6 +7,7 @@ from torch import Tensor
 from stages.diagnosis import (
     NOT_THERE,
     PERHAPS,
+    THERE,
     ClipSample,
     Diagnosis,
     verdict_of,
@@ -40,6 +41,7 @@ from stages.watermark.standing import (
     standing_pixels,
 )
 from stages.watermark.stays import error_beside_motion
+from stages.watermark.tiled import find_tiled_mark
 
 DOUBTFUL_GAIN = 9.0
 """Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
@@ -60,9 +62,35 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     """
     if min(sample.frames.shape[-2:]) < LEAST_SIDE:
         return Diagnosis("mark", NOT_THERE, "the picture is too small to tell a mark")
+    if sample.picture is not None:
+        return _in_one_picture(sample, sample.picture)
     if sample.unordered:
         return _in_pictures(sample)
     return _by_standing(sample) or _by_change(sample)
+
+
+def _in_one_picture(sample: ClipSample, picture: Tensor) -> Diagnosis:
+    """Return the verdict on a mark that repeats over ``picture`` (3, H, W).
+
+    The evidence is that of a run: the lattice, and the law of colours from tile to tile.
+    """
+    found = find_tiled_mark(picture, EFFORTS["fast"])
+    if found is None:
+        account = "one picture does not tell a mark from the scene, unless the mark repeats over it"
+        return Diagnosis("mark", NOT_THERE, account, {"independent_frames": 1})
+    law, count = found.law, found.repetitions()
+    evidence: dict[str, object] = {
+        "repetitions": count,
+        "repetition_strength": round(found.lattice.strength, 1),
+        "nats_per_outline_pixel": round(found.gain, 1),
+        "opacity": round(1 - law.through, 2),
+        "opacity_error": round(law.error, 3),
+    }
+    account = (
+        f"it repeats {count} times over the picture, {100 * (1 - law.through):.0f} % opaque: the "
+        "same part of what lies behind shows through everywhere"
+    )
+    return Diagnosis("mark", THERE, account, evidence)
 
 
 def _in_pictures(sample: ClipSample) -> Diagnosis:

@@ -44,14 +44,17 @@ SOFTNESSES = (0.4, 0.55)
 Hard outlines and those of 0.7 pixels gained nothing on the development footage."""
 
 
-def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
+def consensus(
+    pictures: Tensor, allowed: Tensor, turns: int = TURNS, agreed: float = AGREED
+) -> Tensor:
     """Return what the pictures have in common, relative to its surroundings, ``(3, H, W)``.
 
-    It is the J that minimises the sum over pairs of neighbours of ``mean_k |d I_k - d J| + AGREED
+    It is the J that minimises the sum over pairs of neighbours of ``mean_k |d I_k - d J| + agreed
     |d J|``. So it integrates the edges that nearly all pictures share, at their median strength
     (Weiss 2001; Dekel et al. 2017, eq. 3). The primal-dual method solves it.
 
     allowed: ``(H, W)`` in [0, 1]; where it is 0, the result is 0. turns: iterations.
+    agreed: an edge is shared if ``(1 + agreed) / 2`` of the pictures have it.
     """
     count = len(pictures)
     edges = [there - here for here, there in (pairs(pictures, offset) for offset in NEIGHBORS)]
@@ -66,7 +69,7 @@ def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
         for offset, edge, pull, rest in zip(NEIGHBORS, edges, pulls, rests, strict=True):
             here, there = pairs(ahead, offset)
             pull.add_((there - here)[None] - edge, alpha=0.5 / count).clamp_(-1 / count, 1 / count)
-            rest.add_(there - here, alpha=0.5).clamp_(-AGREED, AGREED)
+            rest.add_(there - here, alpha=0.5).clamp_(-agreed, agreed)
             slope_here, slope_there = pairs(slope, offset)
             total = pull.sum(0) + rest
             slope_here -= total

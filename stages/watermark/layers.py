@@ -1,4 +1,4 @@
-"""Remove a watermark: from a picture with a box, from several pictures, or from a clip.
+"""Remove a watermark: from a picture with a box or under a tiled mark, from several, or a clip.
 
 The model is ``I = (1 - m) C + m W`` with a matte m and a mark W that all frames share. The survey
 finds both once, so every window undoes the same mark (:mod:`stages.watermark.locate`). Where the
@@ -22,11 +22,11 @@ from stages.watermark.alone import separate_coupled, separate_published
 from stages.watermark.compression import jpeg_quality, without_rounding
 from stages.watermark.effort import EFFORTS, SEARCHED, Effort, choose_effort
 from stages.watermark.fill import fill
-from stages.watermark.find import Mark
 from stages.watermark.fit import OPAQUE
 from stages.watermark.known import locate_known
 from stages.watermark.locate import locate_mark
 from stages.watermark.mark_file import MarkPlacement
+from stages.watermark.notes import DOUBTFUL, FAINT, is_chance, mark_notes
 from stages.watermark.outline import with_likely_outline
 from stages.watermark.pictures import (
     distinct,
@@ -37,42 +37,14 @@ from stages.watermark.pictures import (
 from stages.watermark.presence import parts_in_time, shown_frames
 from stages.watermark.quick import quick_search
 from stages.watermark.standing import LEAST_SIDE, certain_standing_mark
+from stages.watermark.tiled import find_tiled_mark, fitted_tiles
 
-FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 LEAST_INDEPENDENT = 1.5  # with fewer independent frames than this, the clip counts as one picture
 MOST_COPIES = 1.1  # separate pictures that are worth no more than this count as one
-NOTHING_AT_HINT = (
-    "no mark was found at the place that {hint} marks in {frames}, so the clean layer is the "
-    "input; draw a box around the whole mark, with a little of the picture around it"
-)
-NOT_FOUND = (
-    "the mark of {mark} was not found in {frames}, so the clean layer is the input; give a picture "
-    "of the whole mark, with transparency or on an even background, or draw a box around the mark "
-    "and give it as {hint}"
-)
-NOTHING_IN_PICTURE = (
-    "no mark was found in {frames}: one picture does not tell what lies over it; "
-    "draw a box around the mark and give it as {hint}"
-)
-NOTHING_IN_CLIP = (
-    "no mark was found that stays in place in {frames} while the picture changes, so the clean "
-    "layer is the input; draw a box around the mark and give it as {hint}"
-)
-PARTLY_FOUND = (
-    "the mark that was found covers only a part of the place that {hint} marks in {frames}, so "
-    "part of the mark may remain; draw the box closer around the mark, or give each part alone"
-)
-DOUBTFUL = (
-    "what was found at the place that {hint} marks in {frames} explains little of its own outline, "
-    "so it may be a part of the picture; compare the clean layer with the input"
-)
 KNOWN_LOST = 0.9
 """Opacity of a known mark above which the picture is filled. Its noise would be amplified ten
 times."""
 LEAST_SHOWN = 3  # fewest frames from which a mark is measured again
-LEAST_SPAN = 0.6
-"""Part of the box's width and height that a found mark spans at least. A box is drawn around the
-mark, so what spans less is likely a part of it."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +59,8 @@ class WatermarkSurvey:
     placement: of a mark that the user gave as a picture, see
         :class:`stages.watermark.mark_file.MarkPlacement`; empty for other marks.
     at_times: whether some frames do not show the mark.
+    repeats: of a mark that is tiled over one picture: how many repetitions the picture shows, whole
+        or cut, and by how many standard deviations its edges agree at their steps; else empty.
     """
 
     matte: Tensor
@@ -99,6 +73,7 @@ class WatermarkSurvey:
     forced: bool = False
     placement: tuple[float, ...] = ()
     at_times: bool = False
+    repeats: tuple[float, ...] = ()
 
 
 def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
@@ -183,8 +158,12 @@ def survey_unknown(
         count = max(count, SEARCHED)
     alike = count < LEAST_INDEPENDENT
     too_alike = context.hint is None and alike and not context.force
-    if too_alike or min(size) < LEAST_SIDE or not bool(box.any()):
+    if min(size) < LEAST_SIDE or not bool(box.any()):
         return facts
+    if context.hint is None and alike:
+        tiled = survey_tiled(sample[len(sample) // 2], facts, context)
+        if too_alike or tiled.opacity > 0:
+            return tiled
     weight = torch.ones(size)
     if standing is not None:
         weight = standing.weight_at(size)
@@ -221,6 +200,28 @@ def survey_unknown(
         doubtful=mark.doubtful,
         # Without force, one picture without a hint is not searched.
         forced=mark.forced or (context.hint is None and alike),
+    )
+
+
+def survey_tiled(
+    picture: Tensor, facts: WatermarkSurvey, context: SeparationContext
+) -> WatermarkSurvey:
+    """Return ``facts`` with the mark that is tiled over ``picture`` (3, H, W), if one is."""
+    found = find_tiled_mark(
+        picture, facts.effort, lambda done: context.progress(0.5 * done, "searching the mark")
+    )
+    if found is None:
+        return facts
+    matte, color, opacity = fitted_tiles(picture, found, facts.effort, context)
+    matte = torch.where(matte < FAINT, torch.zeros(()), matte)
+    lost = matte[0] > 0.5 if opacity > OPAQUE else torch.zeros_like(facts.lost)
+    return replace(
+        facts,
+        matte=matte,
+        color=color * (matte > 0),
+        lost=lost,
+        opacity=opacity,
+        repeats=(float(found.repetitions()), found.lattice.strength),
     )
 
 
@@ -307,6 +308,8 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
             top=place.top + context.origin[0], left=place.left + context.origin[1]
         )
         report |= {f"mark_{name}": value for name, value in place._asdict().items()}
+    if facts.repeats:
+        report |= dict(zip(("repetitions", "repetition_strength"), facts.repeats, strict=True))
     context.progress(1.0, "clean")
     notes = mark_notes(facts.matte, facts.box, len(frames), context)
     places = tuple(range(len(frames)))
@@ -333,52 +336,6 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         notes=notes,
         shown=tuple(shown.tolist()) if facts.at_times else (),
     )
-
-
-def mark_notes(
-    matte: Tensor, box: Tensor, count: int, context: SeparationContext
-) -> tuple[Note, ...]:
-    """Return a warning where ``matte`` shows no mark in the ``count`` frames, or a part of one.
-
-    box: ``(H, W)``, true where the mark may be.
-    """
-    place = (matte >= FAINT).flatten(0, -3).any(0)
-    if bool(place.any()):
-        is_whole = context.hint is None or context.mark is not None
-        if is_whole or spanned_part(place, box) >= LEAST_SPAN:
-            return ()
-        return (Note(PARTLY_FOUND, tuple(range(count))),)
-    text = NOTHING_IN_CLIP
-    if context.mark is not None:
-        text = NOT_FOUND
-    elif context.hint is not None:
-        text = NOTHING_AT_HINT
-    elif count == 1:
-        text = NOTHING_IN_PICTURE
-    return (Note(text, tuple(range(count))),)
-
-
-def is_chance(mark: Mark, place: Tensor, box: Tensor) -> bool:
-    """Return whether ``mark`` looks like a thing of the scene in a box that holds no mark.
-
-    Such a thing explains little of its own outline. It also spans only a part of the box, which a
-    user draws around the whole mark.
-
-    place: the pixels of the mark, ``(H, W)``, boolean. box: where the mark may be, ``(H, W)``.
-    """
-    return not bool(place.any()) or (mark.doubtful and spanned_part(place, box) < LEAST_SPAN)
-
-
-def spanned_part(place: Tensor, box: Tensor) -> float:
-    """Return the part of the box's width or height, whichever is less, that ``place`` spans.
-
-    place, box: ``(H, W)``, boolean, each true somewhere.
-    """
-    parts = []
-    for axis in (0, 1):
-        found, whole = (chosen.any(axis).nonzero() for chosen in (place, box))
-        parts.append(float(found.max() - found.min() + 1) / float(whole.max() - whole.min() + 1))
-    return min(parts)
 
 
 def extend_to_rim(layer: Tensor, box: Tensor) -> Tensor:

@@ -111,9 +111,28 @@ def locate_mark(
             for whole, part in zip(area, inner, strict=True)
         )  # type: ignore[assignment]
     full = sample[spread_indices(len(sample), effort.pictures)][..., area[0], area[1]]
-    part = _part_for_fit(full, box[area], weight[area], effort)
+    mark = fitted_mark(full, first, place, (box[area], weight[area]), small.shape, effort, context)
+    return replace(mark, forced=forced), area
+
+
+def fitted_mark(
+    full: Tensor,
+    first: Mark,
+    place: Tensor,
+    maps: tuple[Tensor, Tensor],
+    searched: Sequence[int],
+    effort: Effort,
+    context: SeparationContext,
+) -> Mark:
+    """Return the mark ``first`` of a search, fitted to the pixel in the pictures ``full``.
+
+    full: ``(K, 3, H, W)``. place: the pixels that the search marked, ``(H, W)``, boolean.
+    maps: where the mark may be, and how much each pixel counts, ``(H, W)`` each.
+    searched: shape of the search's pictures, which ends in their height and width.
+    """
+    part = _part_for_fit(full, *maps, effort)
     size = part.pictures.shape[-2:]
-    mark = _at_size_of_fit(part, first, place, effort, context, searched=small.shape[-2:])
+    mark = _at_size_of_fit(part, first, place, effort, context, searched=searched[-2:])
     marks = with_colors(part, mark, effort.turns)
     doubtful = part.alone and is_doubtful(part, marks[0])
     mark = _fit_near(part, marks, effort, context)
@@ -123,7 +142,7 @@ def locate_mark(
             for layer in (mark.matte, mark.ink)
         )
         mark = Mark(matte, ink, mark.opacity, mark.gain)
-    return replace(mark, doubtful=doubtful, forced=forced), area
+    return replace(mark, doubtful=doubtful)
 
 
 def _part_for_fit(full: Tensor, box: Tensor, weight: Tensor, effort: Effort) -> MarkedPart:

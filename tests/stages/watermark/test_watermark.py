@@ -23,15 +23,8 @@ from marked_pictures import (
 from stages.watermark import layers
 from stages.watermark.effort import EFFORTS
 from stages.watermark.find import Mark
-from stages.watermark.layers import (
-    LEAST_SPAN,
-    WatermarkSurvey,
-    is_chance,
-    mark_notes,
-    separate,
-    spanned_part,
-    survey,
-)
+from stages.watermark.layers import WatermarkSurvey, separate, survey
+from stages.watermark.notes import LEAST_SPAN, is_chance, mark_notes, spanned_part
 from stages.watermark.pictures import independent, motion_weight
 
 

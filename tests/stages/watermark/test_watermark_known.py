@@ -12,8 +12,9 @@ from torch import Tensor
 from stages.checkpoint_encoding import decode, encode
 from stages.watermark import known
 from stages.watermark.effort import Effort
-from stages.watermark.layers import NOT_FOUND, WatermarkSurvey, separate, survey
+from stages.watermark.layers import WatermarkSurvey, separate, survey
 from stages.watermark.mark_file import KERNELS, Drawing, MarkFile, MarkPlacement, resampling
+from stages.watermark.notes import NOT_FOUND
 from stages.watermark.register import candidates
 from stages.watermark.register_fit import Registered, balanced_opacity
 

@@ -1,0 +1,223 @@
+"""Find a mark that is tiled over one picture, say how sure that is, and fit it to the pixel.
+
+The tiles are pictures under one mark, so the search and the fit are those for several pictures
+(:mod:`stages.watermark.search`, :mod:`stages.watermark.locate`). What only looks like a mark is a
+texture of the scene: its colours do not obey the law of a mark from tile to tile
+(:func:`stages.watermark.tiles.law_of`).
+
+Pictures ``(3, H, W)`` in [0, 1]; matte ``(1, H, W)``, colour ``(3, H, W)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from stages.context import SeparationContext
+from stages.motion.flow import resize
+from stages.watermark.effort import SEARCHED, Effort
+from stages.watermark.find import Mark, dilated
+from stages.watermark.fit import OPAQUE, consensus
+from stages.watermark.lattice import Lattice, find_lattices
+from stages.watermark.locate import fitted_mark
+from stages.watermark.pictures import inner_part, resized_map, shrunk_to, spread_indices
+from stages.watermark.quick import SCREEN_TURNS
+from stages.watermark.search import find_mark, gain_per_pixel, refined_mark, screened_mark
+from stages.watermark.tiles import TileLaw, Tiling, divided, law_of
+
+MOST_PIXELS = 2_000_000  # a larger picture is searched and fitted at a smaller size
+LATTICES = 2  # lattices that are looked at, at most
+LIKELY = 11.0
+"""Strength of a lattice from which its tiles are looked at, in standard deviations. Of 15 pictures
+without a mark, ten had 8.8 at most, and five 19 to 57: the blocks of a codec repeat. Of 18 drawn
+marks, 16 had 31 and more."""
+LEAST_TILES = 3  # fewest tiles from which a mark is told
+MOST_SURPLUS = 3.0
+"""Most that colours inside an outline differ from those outside, beyond the mark's law, as a
+multiple of what neighbours beside the outline differ by. Of ten drawn marks it was 1.1 to 2.1, of
+what was found in ten drawn textures 4.8 and more."""
+LEAST_OPACITY = 0.05
+"""Least opacity of a mark that is believed."""
+CERTAIN = 4.0
+"""Standard errors of the opacity by which it has to be above 0."""
+LEAST_GAIN = 1.2
+"""Least nats by which undoing the mark makes a tile more continuous, for a pixel of its outline.
+Ten drawn marks had 1.25 and more, parts of a drawn fence that looked like one 0.9."""
+LEAST_LIGHT = 0.15
+"""Least value of the mark's lightest channel. The joints of a texture under uneven light obey the
+law of a black mark: they weaken what is beside them by one factor, and add nothing."""
+CLEAR_GAIN = 2.0
+"""Such a gain of a quick look from which no longer search is needed."""
+SEARCHED_PIXELS = 200_000
+"""Pixels of all tiles together up to which the search reads more than :data:`SEARCHED` tiles."""
+GHOST_REACH = 4
+"""Pixels around a mark in which a ghost of it is looked for; a JPEG file spreads colours so far."""
+GHOST_CERTAIN = 2.0
+"""Standard deviations of what tiles share by chance, above which it is a ghost."""
+GHOST_ROUNDS, GHOST_TURNS = 2, 150  # rounds, and iterations in each
+FAINTEST = 1 / 255  # ink below which nothing is changed
+MOST_SEARCHED, MOST_FITTED = 16, 48  # tiles that the search and the fit read, at most
+
+
+@dataclass(frozen=True)
+class TiledMark:
+    """Hold a mark that is tiled over a picture, as the search found it.
+
+    tiling: of the picture at the size at which it was searched. mark: of one tile.
+    law: that the colours across the mark's outline obey from tile to tile.
+    tiles: how many tiles were compared.
+    gain: nats that undoing the mark gains in each tile, for each pixel of its outline.
+    searched: height and width of the tiles that were searched.
+    """
+
+    tiling: Tiling
+    mark: Mark
+    law: TileLaw
+    tiles: int
+    gain: float
+    searched: tuple[int, int]
+
+    @property
+    def lattice(self) -> Lattice:
+        """Return the lattice on which it repeats."""
+        return self.tiling.lattice
+
+    def repetitions(self) -> int:
+        """Return how many repetitions the picture shows, whole or cut."""
+        marked = (self.mark.matte[0] > 0).nonzero()
+        down, right = self.tiling.reach
+        rows, columns = self.searched
+        scale = torch.tensor([(2 * down + 1) / rows, (2 * right + 1) / columns])
+        low, high = (
+            (end * scale).round().long() - torch.tensor(self.tiling.reach)
+            for end in (marked.amin(0), marked.amax(0) + 1)
+        )
+        middles, size = self.tiling.middles(), torch.tensor(self.tiling.size)
+        return int(((middles + high > 0) & (middles + low < size)).all(1).sum())
+
+
+def find_tiled_mark(
+    picture: Tensor,
+    effort: Effort,
+    progress: Callable[[float], None] = lambda done: None,
+) -> TiledMark | None:
+    """Return the mark that is tiled over ``picture`` (3, H, W), or None where none is."""
+    small = shrunk_to(picture[None], MOST_PIXELS)[0]
+    for number, lattice in enumerate(find_lattices(small, LATTICES)):
+        if lattice.strength < LIKELY:
+            break
+        found = search_tiles(small, lattice, effort, progress if number == 0 else lambda done: None)
+        if found is not None and is_mark(found):
+            return found
+    return None
+
+
+def search_tiles(
+    picture: Tensor,
+    lattice: Lattice,
+    effort: Effort,
+    progress: Callable[[float], None] = lambda done: None,
+) -> TiledMark | None:
+    """Return what the tiles of ``picture`` (3, H, W) share most likely, or None.
+
+    Whether it is a mark, :func:`is_mark` tells.
+    """
+    tiling = divided(picture, lattice)
+    tiles = tiling.tiles(picture)
+    if len(tiles) < LEAST_TILES:
+        return None
+    count = max(SEARCHED, min(MOST_SEARCHED, SEARCHED_PIXELS // tiles[0, 0].numel()))
+    small = shrunk_to(tiles[spread_indices(len(tiles), count)], effort.search_pixels)
+    size = (small.shape[-2], small.shape[-1])
+    place = inner_part(torch.ones(size, dtype=torch.bool)), torch.ones(size)
+    mark = common_mark(small, *place, effort.turns)
+    progress(1.0)
+    if mark is None:
+        return None
+    law = law_of(tiles, resized_map(mark.matte[0], tiles.shape[-2:]) > 0)
+    if law is None:
+        return None
+    gain = gain_per_pixel(mark) / len(small)
+    return TiledMark(tiling, mark, law, len(tiles), gain, size)
+
+
+def common_mark(tiles: Tensor, allowed: Tensor, weight: Tensor, turns: int) -> Mark | None:
+    """Return the mark that ``tiles`` (K, 3, h, w) share most likely, or None.
+
+    A quick look finds most marks, and the search for several pictures those of rarer colours.
+
+    allowed, weight, turns: see :func:`stages.watermark.search.find_mark`.
+    """
+    mark = screened_mark(tiles, allowed, weight, few=SEARCHED, turns=SCREEN_TURNS)
+    if mark.gain > 0:
+        mark = refined_mark(tiles, allowed, weight, mark, turns=2 * turns)
+        if bool((mark.matte > 0).any()) and gain_per_pixel(mark) > CLEAR_GAIN * len(tiles):
+            return mark
+    return find_mark(tiles, allowed, weight, turns=turns, least_gain=0.0, separate=True)
+
+
+def is_mark(found: TiledMark) -> bool:
+    """Return whether what repeats is a mark, and not a texture of the scene."""
+    law = found.law
+    opacity = 1 - law.through
+    return (
+        law.surplus < MOST_SURPLUS
+        and opacity > max(LEAST_OPACITY, CERTAIN * law.error)
+        and found.gain > LEAST_GAIN
+        and float(law.color.amax()) > LEAST_LIGHT
+    )
+
+
+def fitted_tiles(
+    picture: Tensor, found: TiledMark, effort: Effort, context: SeparationContext
+) -> tuple[Tensor, Tensor, float]:
+    """Return matte and colour of the mark over the whole ``picture``, and its opacity.
+
+    Every tile has the same mark, those that the border cuts as well.
+    """
+    size = (picture.shape[-2], picture.shape[-1])
+    small = shrunk_to(picture[None], MOST_PIXELS)[0]
+    tiles = found.tiling.tiles(small)
+    few = 4 * effort.fit_pixels // tiles[0, 0].numel()
+    few = max(effort.pictures, min(MOST_FITTED, few))
+    tiles = tiles[spread_indices(len(tiles), few)]
+    shape = tiles.shape[-2:]
+    everywhere = torch.ones(shape, dtype=torch.bool)
+    mark = fitted_mark(
+        tiles,
+        found.mark,
+        resized_map(found.mark.matte[0], shape) > 0,
+        (everywhere, torch.ones(shape)),
+        found.searched,
+        replace(effort, pictures=few),
+        replace(context, hint=None, unordered=True),
+    )
+    if mark.opacity <= OPAQUE and found.lattice.is_whole:
+        mark = without_ghost(tiles, mark)
+    matte, color = (found.tiling.laid_out(layer) for layer in (mark.matte, mark.color))
+    if size != tuple(small.shape[-2:]):
+        matte, color = (resize(layer[None], size)[0] for layer in (matte, color))
+    return matte.clamp(0, 1), color.clamp(0, 1), mark.opacity
+
+
+def without_ghost(tiles: Tensor, mark: Mark) -> Mark:
+    """Return ``mark`` with the ink that undoing it leaves in most tiles.
+
+    What is left differs from tile to tile as the scene does, but for a ghost of the mark: its ink
+    is not quite of one colour, above all where a JPEG file has spread it.
+
+    tiles: ``(K, 3, h, w)``. mark: of a tile.
+    """
+    matte, ink = mark.matte, mark.ink
+    near = dilated(matte[0] > 0, GHOST_REACH) & (inner_part(torch.ones_like(matte[0])) > 0)
+    agreed = min(1.0, GHOST_CERTAIN / len(tiles) ** 0.5)
+    for _ in range(GHOST_ROUNDS):
+        clean = (tiles - ink) / (1 - matte)
+        ghost = consensus(clean, near.float(), GHOST_TURNS, agreed)
+        ink = (ink + (1 - matte) * ghost).clamp_min(0)
+        ink = torch.where(ink.amax(0) < FAINTEST, torch.zeros(()), ink)
+        matte = torch.maximum(matte, ink.amax(0, keepdim=True))
+    return replace(mark, matte=matte, ink=ink)
