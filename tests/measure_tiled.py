@@ -2,8 +2,9 @@
 
     python tests/measure_tiled.py PICTURE... [--count 20] [--seed 7] [--textures 20] [--look]
 
-Each case is a part of one of the PICTUREs at a drawn size under a drawn mark (`tiled_marks.py`),
-and the same part without the mark. TEXTURES more are drawn textures that repeat by themselves.
+A PICTURE is a file, or a folder with such files. Each case is a part of one of them at a drawn size
+under a drawn mark (`tiled_marks.py`), and the same part without the mark. TEXTURES more are drawn
+textures that repeat by themselves.
 A row has the case's number, whether a mark was found, and with ``--look`` nothing more: the mark
 is not taken off then. Else PSNR follows in dB against the clean picture, before and after: inside
 the mark, and outside of it. Everything follows from the seed.
@@ -45,10 +46,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--look", action="store_true")
     options = parser.parse_args(words)
+    pictures = readable(options.pictures)
     found, wrong, scores = 0, 0, []
     for number in range(options.count):
         seed = 1000 * options.seed + number
-        clean = drawn_part(options.pictures, seed)
+        clean = drawn_part(pictures, seed)
         case = tiled_case(clean, seed)
         is_wrong = is_found(saved(clean, None))
         wrong += is_wrong
@@ -83,15 +85,27 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
+def readable(paths: Sequence[Path]) -> list[Path]:
+    """Return the pictures among files and the files of folders, in order.
+
+    Raises SystemExit where there is none.
+    """
+    files = [
+        file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+    ]
+    pictures = [file for file in files if file.is_file() and cv2.haveImageReader(str(file))]
+    if not pictures:
+        raise SystemExit("none of these is a picture or a folder with pictures")
+    return pictures
+
+
 def drawn_part(pictures: Sequence[Path], seed: int) -> Picture:
     """Return a part of one of the ``pictures``, at a size that is drawn as well."""
     random = np.random.default_rng(seed)
     while True:
-        picture = cv2.imread(
-            str(pictures[int(random.integers(len(pictures)))]), cv2.IMREAD_COLOR_RGB
-        )
-        if picture is None:
-            continue
+        path = pictures[int(random.integers(len(pictures)))]
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        assert picture is not None, f"{path}: a damaged picture"
         height, width = (round(side * random.uniform(0.7, 1)) for side in picture.shape[:2])
         top, left = (
             random.integers(0, whole - part + 1)
