@@ -226,7 +226,8 @@ class _Search:
         gradual = self.gradual.find(bright.frames, bright.pairs, self.first, barriers, within)
         for found in gradual:
             if not self._is_given(self.first + found.before + 1, self.first + found.after - 1):
-                self._add_event(bright, self._as_whole(bright.frames, found), beside=gradual)
+                others = [(other.before + 1, other.after - 1) for other in gradual]
+                self._add_event(bright, self._as_whole(bright.frames, found), beside=others)
                 self.done = max(self.events[-1].last_frame, self.first + int(found.after) - 1) + 1
         drop = max(0, len(recent) - self.keep)
         self._find_boundaries(bright, barriers, known if final else CONTEXT + drop, ncc)
@@ -326,9 +327,9 @@ class _Search:
             if known_kind is None:
                 self._add_unknown(found)
             else:
-                self._add_event(bright, known_kind)
-                taken.append((int(known_kind.before) + 1, int(known_kind.after) - 1))
-                self.done = max(self.done, self.first + int(known_kind.after))
+                self._add_event(bright, known_kind, beside=others)
+                taken += self._places(self.events[-1:])
+                self.done = max(self.done, self.events[-1].last_frame + 1)
         self.searched = max(self.searched, self.first + until)
 
     def _add_unknown(self, found: Boundary) -> None:
@@ -363,13 +364,13 @@ class _Search:
         bright: BrightFrames,
         found: TransitionFit,
         span: tuple[int, int] | None = None,
-        beside: Sequence[TransitionFit] = (),
+        beside: Sequence[tuple[int, int]] = (),
     ) -> None:
         """Add what fills ``span`` or lies between clean frames; ``beside`` was found with it."""
         doubtful = False
         if span is None:
-            taken = self._places(self.events)
-            taken += [(other.before + 1, other.after - 1) for other in beside]
+            given = [(first - self.first, last - self.first) for first, last in self.spans]
+            taken = [*self._places(self.events), *given, *beside]
             reach = reach_between(taken, found, len(bright.frames))
             found, doubtful = judged(bright.frames, found, reach)
         first, last = span or (found.before + 1, found.after - 1)

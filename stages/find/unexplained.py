@@ -273,12 +273,12 @@ def _unrest(
     motion = OpticalFlow()
     unrest, added = 0.0, []
     for times in outwards:
-        changes = [motion.residual(frames[time - 1], frames[time]) ** 2 for time in times]
+        changes = [_lasting_change(motion, frames, time, reach) for time in times]
         added.append(0)
         if len(changes) < FEWEST:
             continue
         usual = float(np.median(changes[NEAR:]))
-        # One frame may be new by chance, as where a repeated frame is before it.
+        # One step may be large by chance, as where a repeated frame is before it.
         unrest = max(unrest, sorted(changes[:NEXT])[-2] / (usual + STEP_FLOOR))
         limit = ACTIVE * usual + ACTIVE_FLOOR
         for number, change in enumerate(changes[:MOST_ADDED]):
@@ -287,6 +287,16 @@ def _unrest(
             if change > limit:
                 added[-1] = number + 1
     return unrest, (added[0], added[1])
+
+
+def _lasting_change(motion: OpticalFlow, frames: Array, time: int, reach: tuple[int, int]) -> float:
+    """Return the squared change from the frame before ``time`` to it, as far as it lasts.
+
+    A flash changes one frame, and the frames around it are alike.
+    """
+    pairs = [(time - 1, time), (time - 2, time), (time - 1, time + 1)]
+    inside = [(one, other) for one, other in pairs if reach[0] <= one and other <= reach[1]]
+    return min(motion.residual(frames[one], frames[other]) ** 2 for one, other in inside)
 
 
 def verdict_of(left: Misfit, kind: str) -> Verdict:

@@ -28,6 +28,7 @@ LEAST_PIXELS = 4  # pixels of a spot, at least
 LARGEST = 0.01  # area of a spot, as a part of the picture: larger things win votes
 REACH = 3.0  # distance that a spot may move off its expected way in a frame, in its own sizes
 SIMILAR = 3.0  # most ratio of the areas of a spot in frames that follow each other
+MOST_SPOTS = 12  # spots of a frame, at most: more are snow, rain or leaves
 MOST_MISSED = 2  # frames in which a spot may be missing
 LEAST_SHARE = 0.5  # least part of the frames in which something is seen
 LEAST_WAY = 2.0  # least distance from its first to its last place, in its own sizes
@@ -40,12 +41,16 @@ Mask = NDArray[np.bool_]
 class _Spot:
     """Pixels of a frame that differ from the background and touch each other.
 
-    place: its centre, x and y. area: in pixels. mask: where it is, ``(h, w)``.
+    place: its centre, x and y. pixels: rows and columns of its pixels.
     """
 
     place: NDArray[np.float64]
-    area: int
-    mask: Mask
+    pixels: tuple[NDArray[np.intp], NDArray[np.intp]]
+
+    @property
+    def area(self) -> int:
+        """Return its area in pixels."""
+        return len(self.pixels[0])
 
     @property
     def size(self) -> float:
@@ -77,7 +82,7 @@ class _SpotTrack:
 
     def shows(self, known: Mask) -> bool:
         """Return whether it is a part of what is ``known``, ``(T, h, w)``, in any frame."""
-        return any(bool((known[frame] & spot.mask).any()) for frame, spot in self.spots.items())
+        return any(bool(known[frame][spot.pixels].any()) for frame, spot in self.spots.items())
 
     def crosses(self, count: int) -> bool:
         """Return whether it goes somewhere, and is seen in enough of ``count`` frames."""
@@ -102,26 +107,29 @@ def small_movers(frames: Tensor, plate: Plate, known: Tensor) -> Tensor:
     different = (difference_to(frames, plate) > NOTABLE) & plate.trusted
     tracks: list[_SpotTrack] = []
     for number, each in enumerate(different.cpu().numpy()):
-        _extend(tracks, number, _spots(each))
+        spots = _spots(each)
+        if len(spots) <= MOST_SPOTS:
+            _extend(tracks, number, spots)
     before = known.cpu().numpy()
     is_empty = float(before.mean()) < EMPTY
     found = np.zeros(before.shape, np.bool_)
     for track in tracks:
         if track.crosses(len(frames)) and (is_empty or track.shows(before)):
             for number, spot in track.spots.items():
-                found[number] |= spot.mask
+                found[number][spot.pixels] = True
     return torch.from_numpy(found).to(frames.device)
 
 
 def _spots(different: Mask) -> list[_Spot]:
     """Return the small spots of a frame, the largest first. different: ``(h, w)``."""
     count, labels, stats, centers = cv2.connectedComponentsWithStats(different.astype(np.uint8))
-    areas = stats[:, cv2.CC_STAT_AREA]
-    spots = [
-        _Spot(centers[label], int(areas[label]), np.asarray(labels == label))
-        for label in range(1, count)
-        if LEAST_PIXELS <= areas[label] <= LARGEST * different.size
-    ]
+    spots: list[_Spot] = []
+    for label in range(1, count):
+        left, top, width, height, area = stats[label].tolist()
+        if LEAST_PIXELS <= area <= LARGEST * different.size:
+            inside = labels[top : top + height, left : left + width] == label
+            rows, columns = inside.nonzero()
+            spots.append(_Spot(centers[label], (rows + top, columns + left)))
     return sorted(spots, key=lambda spot: -spot.area)
 
 
@@ -129,9 +137,9 @@ def _extend(tracks: list[_SpotTrack], frame: int, spots: Iterable[_Spot]) -> Non
     """Add the spots of a frame to the tracks that they go on, or as tracks of their own."""
     alive = [track for track in tracks if frame - max(track.spots) <= 1 + MOST_MISSED]
     for spot in spots:
-        nearest = min(alive, key=lambda track: track.distance(frame, spot), default=None)
-        if nearest is not None and nearest.distance(frame, spot) <= REACH:
-            nearest.spots[frame] = spot
-            alive.remove(nearest)
+        distances = [track.distance(frame, spot) for track in alive]
+        nearest = int(np.argmin(distances)) if distances else 0
+        if distances and distances[nearest] <= REACH:
+            alive.pop(nearest).spots[frame] = spot
         else:
             tracks.append(_SpotTrack({frame: spot}))

@@ -16,8 +16,9 @@ from stages.mixing.layer_sum import from_space, to_space
 from stages.motion.flow import shrunk
 from stages.transparency.alone import separate_alone
 from stages.transparency.clip import MOSAIC_PART, separate_clip
+from stages.transparency.cuts import shots_of
 from stages.transparency.decision import decide_on_clip, decide_on_picture
-from stages.transparency.evidence import BELIEVED_UNREGISTERED, sum_evidence
+from stages.transparency.evidence import BELIEVED_UNREGISTERED, ENOUGH, sum_evidence
 from stages.transparency.judgement import BELIEVED, gains_of, runs_of
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.naming import as_before, by_focus
@@ -137,10 +138,54 @@ def as_pictures(light: Tensor, space: str, context: SeparationContext) -> Separa
 def by_motion(
     frames: Tensor, light: Tensor, facts: TransparencySurvey, context: SeparationContext
 ) -> SeparatedLight:
-    """Separate two moving layers, or return the input if they do not add up.
+    """Separate two moving layers, or return the input if they do not add up, shot by shot.
 
     frames, light: as in :func:`by_networks`.
     """
+    shots = shots_of(frames)
+    if len(shots) == 1:
+        return _shot_by_motion(frames, light, facts, context)
+    separated: list[SeparatedLight] = []
+    notes: list[Note] = []
+    for shot in shots:
+        part = _part_of(context, shot, len(frames))
+        found = _shot_by_motion(frames[shot], light[shot], facts, part, is_part=True)
+        separated.append(found)
+        notes += [note.moved(shot.start) for note in found.notes]
+    transmission, reflection = (
+        torch.cat([found.layers[number] for found in separated]) for number in (0, 1)
+    )
+    figures = max((found.figures for found in separated), key=lambda each: each["turns"])
+    return SeparatedLight("motion", (transmission, reflection), figures, tuple(notes))
+
+
+def _part_of(context: SeparationContext, shot: slice, count: int) -> SeparationContext:
+    """Return the context of one shot of a window of ``count`` frames."""
+
+    def progress(done: float, note: str) -> None:
+        context.progress((shot.start + done * (shot.stop - shot.start)) / count, note)
+
+    return replace(context, progress=progress)
+
+
+def _shot_by_motion(
+    frames: Tensor,
+    light: Tensor,
+    facts: TransparencySurvey,
+    context: SeparationContext,
+    *,
+    is_part: bool = False,
+) -> SeparatedLight:
+    """Separate the frames of one shot, see :func:`by_motion`.
+
+    is_part: whether the window has other shots. Then too few frames are no reason to separate it.
+    """
+    if is_part and len(frames) < ENOUGH:
+        decision = decide_on_clip(False, ENOUGH, context)
+        if decision.times is None:
+            notes = decision.notes(torch.ones(len(frames)))
+            figures = {"turns": 0.0, "untouched": 1.0}
+            return SeparatedLight("motion", _unchanged(light, facts.space), figures, notes)
     registered = max(gains_of(runs_of(frames)), default=-1.0)
     is_sum = registered > BELIEVED
     plan = _reduced(plan_for(light, context), context)

@@ -28,7 +28,7 @@ from stages.watermark.quick import SCREEN_TURNS
 from stages.watermark.search import find_mark, gain_per_pixel, refined_mark, screened_mark
 from stages.watermark.tiles import TileLaw, Tiling, divided, law_of
 
-MOST_PIXELS = 2_000_000  # a larger picture is searched and fitted at a smaller size
+MOST_PIXELS = 1_000_000  # a larger picture is searched and fitted at a smaller size
 LATTICES = 2  # lattices that are looked at, at most
 LIKELY = 11.0
 """Strength of a lattice from which its tiles are looked at, in standard deviations. Of 15 pictures
@@ -46,6 +46,10 @@ CERTAIN = 4.0
 LEAST_GAIN = 1.2
 """Least nats by which undoing the mark makes a tile more continuous, for a pixel of its outline.
 Ten drawn marks had 1.25 and more, parts of a drawn fence that looked like one 0.9."""
+LEAST_LIKENESS = 0.4
+"""Least correlation of the colours on both sides of a mark's outline, from tile to tile. Copies of
+a photograph had 0.0, a drawn mark 0.8."""
+BEYOND = 0.15  # how far a mark's colour may be measured beyond black and white
 LEAST_LIGHT = 0.15
 """Least value of the mark's lightest channel. The joints of a texture under uneven light obey the
 law of a black mark: they weaken what is beside them by one factor, and add nothing."""
@@ -137,10 +141,13 @@ def search_tiles(
     progress(1.0)
     if mark is None:
         return None
-    law = law_of(tiles, resized_map(mark.matte[0], tiles.shape[-2:]) > 0)
+    gain = gain_per_pixel(mark) / len(small)
+    if gain <= LEAST_GAIN:
+        return None
+    compared = tiles[spread_indices(len(tiles), MOST_FITTED)]
+    law = law_of(compared, resized_map(mark.matte[0], tiles.shape[-2:]) > 0)
     if law is None:
         return None
-    gain = gain_per_pixel(mark) / len(small)
     return TiledMark(tiling, mark, law, len(tiles), gain, size)
 
 
@@ -164,10 +171,11 @@ def is_mark(found: TiledMark) -> bool:
     law = found.law
     opacity = 1 - law.through
     return (
-        law.surplus < MOST_SURPLUS
+        law.likeness > LEAST_LIKENESS
+        and law.surplus < MOST_SURPLUS
         and opacity > max(LEAST_OPACITY, CERTAIN * law.error)
-        and found.gain > LEAST_GAIN
-        and float(law.color.amax()) > LEAST_LIGHT
+        and LEAST_LIGHT < float(law.color.amax()) < 1 + BEYOND
+        and float(law.color.amin()) > -BEYOND
     )
 
 

@@ -27,6 +27,8 @@ TRIED = 12  # places along each step that are tried for a tile's middle
 COMPACT = 4000  # pixels of the strongest common edges that have to lie near the middle
 BESIDE = 6  # pixels around an outline in which colours are compared beside it
 LAW_TURNS = 40  # reweightings in :func:`law_of`
+LEAST_CHANGE = 4 / 255
+"""Standard deviation of a colour from tile to tile, at least: copies of one picture tell no law."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ def reach_of(lattice: Lattice) -> tuple[int, int]:
     longest = math.ceil(max(math.hypot(*step) for step in (lattice.first, lattice.second)))
     side = 2 * longest + 1
     away = offsets((side, side), lattice, (longest, longest)).abs()
-    return int(away[0].max()), int(away[1].max())
+    # Where steps are not whole, tiles elsewhere are rounded to other sizes.
+    rounding = 0 if lattice.is_whole else 1
+    return int(away[0].max()) + rounding, int(away[1].max()) + rounding
 
 
 def divided(picture: Tensor, lattice: Lattice) -> Tiling:
@@ -217,7 +221,7 @@ class TileLaw:
 
 
 def law_of(tiles: Tensor, chosen: Tensor) -> TileLaw | None:
-    """Return the law that a mark's outline obeys, or None where too little crosses it.
+    """Return the law that a mark's outline obeys, or None where too little tells it.
 
     A mark of opacity a and colour c makes ``(1 - a) J + a c`` of every J. So what tells two tiles
     apart is weaker inside its outline by the same factor, whatever the tiles show, and what is
@@ -228,7 +232,7 @@ def law_of(tiles: Tensor, chosen: Tensor) -> TileLaw | None:
     tiles: ``(K, 3, h, w)`` with K > 1. chosen: what the outline encloses, ``(h, w)``, boolean.
     """
     outer, inner = outline_sides(tiles, chosen, tiles)
-    if outer.shape[-1] < LEAST_SAMPLES:
+    if outer.shape[-1] < LEAST_SAMPLES or float(outer.std(0).median()) < LEAST_CHANGE:
         return None
     whole = _line(outer, inner)
     parts = [

@@ -20,7 +20,7 @@ from odd_effects import (
 
 from stages.find.search import find
 from stages.find.stretch import TransitionFit
-from stages.find.unexplained import Verdict, judged, misfit, verdict_of
+from stages.find.unexplained import Verdict, judged, misfit, reach_between, verdict_of
 from stages.kinds import OTHER
 
 STEPS = 14
@@ -75,3 +75,22 @@ def test_the_search_holds_what_it_cannot_explain(effect: Effect) -> None:
 def test_small_frames_tell_nothing() -> None:
     frames = clip(1, swirl, STEPS)[:, :12, :12]
     assert misfit(frames, found_as("dissolve"), (0, len(frames) - 1)) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("away", [1, 2, 4])
+def test_a_flash_beside_a_dissolve_takes_it_no_frame(seed: int, away: int) -> None:
+    frames = clip(seed, dissolve, STEPS)
+    flashed = CLEAN + STEPS + away
+    frames[flashed] = np.minimum(frames[flashed] + np.float32(0.3), 1)
+    held, _ = judged(frames, found_as("dissolve"), (0, len(frames) - 1))
+    assert (held.kind, held.before, held.after) == ("dissolve", CLEAN - 1, CLEAN + STEPS)
+
+
+def test_a_transition_reaches_to_what_ends_its_shots() -> None:
+    found = found_as("dissolve")
+    before, after, count = found.before, found.after, found.after + 30
+    itself = (before + 1, after - 1)
+    assert reach_between([itself], found, count) == (0, count - 1)
+    cut, span = (after + 8, after + 7), (before - 6, before - 3)
+    assert reach_between([itself, cut, span], found, count) == (before - 2, after + 7)

@@ -86,3 +86,11 @@ def test_a_scene_with_something_small_that_moves_is_no_picture(seed: int) -> Non
     moving = torch.where(_squares(seed, crossing=True)[:, None], 0.95, calm)
     assert float((moving[-1] - moving[0]).abs().mean()) < 2 / 255
     assert not survey(moving, context).still
+
+
+def test_weather_is_no_thing_and_takes_little_time() -> None:
+    frames, plate = _scene(1)
+    random = torch.Generator().manual_seed(1)
+    flakes = torch.rand(COUNT, 1, HEIGHT // 2, WIDTH // 2, generator=random) < 0.08
+    flakes = flakes.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert not bool(small_movers(torch.where(flakes, 0.95, frames), plate, NOTHING).any())
