@@ -334,7 +334,7 @@ def judged(
 ) -> tuple[TransitionFit, bool]:
     """Return a transition, of the kind ``other`` if its model does not explain it.
 
-    The second value says whether it is doubtful that its model does. A plain colour is a known
+    The second value says whether its kind is doubtful. A plain colour is a known
     scene, and what fades into it may be a title that moves by itself, so a transition beside one is
     left as it is. Arguments as of :func:`misfit`.
     """

@@ -74,7 +74,7 @@ def _gains_of_run(run: Tensor) -> list[float]:
         are_two = found.apart >= LEAST_APART and found.gain_beside_one > LEAST_BESIDE_ONE
         gains.append(found.gain if are_two else min(0.0, found.gain))
         if found.apart < LEAST_APART or gains[-1] > BELIEVED:
-            # Motions that are one over more time are one over less.
+            # Motions that agree over long distances agree over short ones.
             break
     return gains
 

@@ -23,7 +23,7 @@ SOFT = 0.02
 """Strength above which edges count alike. A translucent mark's edges are weaker than many of the
 scene's."""
 LEAST_STEP = 24
-"""Pixels between two repetitions, at least. The blocks of a codec repeat in smaller steps."""
+"""Pixels between two repetitions, at least. So single blocks of a codec (8 or 16) are left out."""
 LEAST_SIDE = 120
 """Pixels of a picture's shorter side, at least. A smaller one shows too few repetitions."""
 OVERLAP = 0.12  # least part of the picture's area that a shift must leave in common
@@ -32,11 +32,11 @@ BAND = 20
 PEAKS = 24  # highest peaks, of which two span the lattice
 APART = 4  # pixels between two peaks
 LEAST_SHIFTS = 4  # fewest shifts of a lattice
-TURNED = 0.35  # least sine of the angle between the two spanning steps
+LEAST_SINE = 0.35  # least sine of the angle between the two spanning steps
 NEAR = 2  # pixels around a place of the lattice in which its peak is looked for
 COUNTED = 2.0  # standard deviations above which a peak counts where the steps are measured
-WHOLE = 0.12
-"""Pixels from a whole number within which a step is taken for whole."""
+SNAP = 0.12
+"""Pixels from a whole number within which a step is rounded to it."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,13 @@ class Lattice:
 class Agreement:
     """Hold how well edges agree at every shift.
 
-    stands: standard deviations, ``(2 H, 2 W)``, with the shift (0, 0) at (H, W).
+    z_scores: standard deviations from the median of all shifts, ``(2 H, 2 W)``, with the shift
+        (0, 0) at (H, W).
     overlap: pixels that the shifted picture has in common with itself, of the same shape.
     valid: which shifts count, boolean.
     """
 
-    stands: Tensor
+    z_scores: Tensor
     overlap: Tensor
     valid: Tensor
 
@@ -92,14 +93,14 @@ def edge_agreement(picture: Tensor) -> Agreement:
     valid &= rows[:, None].square() + columns[None].square() >= LEAST_STEP**2
     if not bool(valid.any()):
         return Agreement(torch.zeros_like(overlap), overlap, valid)
-    stands = torch.zeros_like(overlap)
+    z_scores = torch.zeros_like(overlap)
     for planes in (signed_edges(picture), turned_edges(picture)):
         one = whitened_autocorrelation(planes) / overlap.clamp_min(1).sqrt()
         known = one[valid]
         middle = known.median()
         spread = (known - middle).abs().median() * 1.4826
-        stands += (one - middle) / spread.clamp_min(1e-9) / 2**0.5
-    return Agreement(stands, overlap, valid)
+        z_scores += (one - middle) / spread.clamp_min(1e-9) / 2**0.5
+    return Agreement(z_scores, overlap, valid)
 
 
 def signed_edges(picture: Tensor) -> Tensor:
@@ -202,18 +203,20 @@ def find_lattices(picture: Tensor, most: int = 1) -> list[Lattice]:
                 slice(height + row - APART, height + row + APART + 1),
                 slice(width + column - APART, width + column + APART + 1),
             )
-            agreement.stands[near] = 0
+            agreement.z_scores[near] = 0
     return found
 
 
 def highest_peaks(agreement: Agreement) -> list[Step]:
     """Return the highest peaks of the shifts downwards, the highest first."""
-    stands, valid = agreement.stands, agreement.valid.clone()
-    height, width = stands.shape[-2] // 2, stands.shape[-1] // 2
+    z_scores, valid = agreement.z_scores, agreement.valid.clone()
+    height, width = z_scores.shape[-2] // 2, z_scores.shape[-1] // 2
     valid[:height] = False  # the same shifts again, the other way
     valid[height, :width] = False
-    highest = F.max_pool2d(stands[None, None], 2 * APART + 1, 1, APART)[0, 0]
-    top = torch.where(valid & (stands == highest), stands, torch.full_like(stands, -torch.inf))
+    highest = F.max_pool2d(z_scores[None, None], 2 * APART + 1, 1, APART)[0, 0]
+    top = torch.where(
+        valid & (z_scores == highest), z_scores, torch.full_like(z_scores, -torch.inf)
+    )
     values, places = top.flatten().topk(min(PEAKS, top.numel()))
     return [
         (float(int(place) // (2 * width) - height), float(int(place) % (2 * width) - width))
@@ -240,7 +243,7 @@ def spans(first: Step, second: Step) -> bool:
     lengths = [(step[0] ** 2 + step[1] ** 2) ** 0.5 for step in (first, second)]
     area = abs(first[0] * second[1] - first[1] * second[0])
     is_long = min(lengths) >= LEAST_STEP
-    return bool(is_long and area >= TURNED * lengths[0] * lengths[1])
+    return bool(is_long and area >= LEAST_SINE * lengths[0] * lengths[1])
 
 
 def shifts_of(agreement: Agreement, first: Step, second: Step) -> tuple[Tensor, Tensor]:
@@ -248,7 +251,7 @@ def shifts_of(agreement: Agreement, first: Step, second: Step) -> tuple[Tensor, 
 
     Of two opposite shifts only one is returned.
     """
-    height, width = agreement.stands.shape[-2] // 2, agreement.stands.shape[-1] // 2
+    height, width = agreement.z_scores.shape[-2] // 2, agreement.z_scores.shape[-1] // 2
     basis = torch.tensor([first, second], dtype=torch.float64)
     inverse = torch.linalg.inv(basis)
     corners = torch.tensor([[height, width], [height, -width]], dtype=torch.float64)
@@ -270,10 +273,10 @@ def lattice_of(agreement: Agreement, first: Step, second: Step) -> Lattice:
     one shift, whatever the lattice.
     """
     _, steps = shifts_of(agreement, first, second)
-    height, width = agreement.stands.shape[-2] // 2, agreement.stands.shape[-1] // 2
+    height, width = agreement.z_scores.shape[-2] // 2, agreement.z_scores.shape[-1] // 2
     at = height + steps[:, 0], width + steps[:, 1]
     weight = agreement.overlap[at].sqrt()
-    total = (weight * agreement.stands[at]).sum() / weight.square().sum().sqrt().clamp_min(1e-9)
+    total = (weight * agreement.z_scores[at]).sum() / weight.square().sum().sqrt().clamp_min(1e-9)
     return Lattice(first, second, float(total), len(steps))
 
 
@@ -283,11 +286,11 @@ def measured(agreement: Agreement, lattice: Lattice) -> Lattice:
     Steps that are nearly whole become whole: most programs place a mark at whole pixels.
     """
     multiples, steps = shifts_of(agreement, lattice.first, lattice.second)
-    height, width = agreement.stands.shape[-2] // 2, agreement.stands.shape[-1] // 2
+    height, width = agreement.z_scores.shape[-2] // 2, agreement.z_scores.shape[-1] // 2
     places, weights = [], []
     for down, right in steps.tolist():
         row, column = height + down - NEAR, width + right - NEAR
-        part = agreement.stands[row : row + 2 * NEAR + 1, column : column + 2 * NEAR + 1]
+        part = agreement.z_scores[row : row + 2 * NEAR + 1, column : column + 2 * NEAR + 1]
         below, beside = divmod(int(part.argmax()), 2 * NEAR + 1)
         places.append((down + below - NEAR, right + beside - NEAR))
         weights.append(float(part.max()) if float(part.max()) > COUNTED else 0.0)
@@ -298,7 +301,7 @@ def measured(agreement: Agreement, lattice: Lattice) -> Lattice:
         scale * multiples.double(), scale * torch.tensor(places, dtype=torch.float64)
     ).solution
     near = answer.round()
-    answer = torch.where((answer - near).abs() < WHOLE, near, answer)
+    answer = torch.where((answer - near).abs() < SNAP, near, answer)
     (down, right), (below, beside) = answer.tolist()
     if not spans((down, right), (below, beside)):
         return lattice

@@ -54,7 +54,7 @@ LEAST_LIGHT = 0.15
 """Least value of the mark's lightest channel. The joints of a texture under uneven light obey the
 law of a black mark: they weaken what is beside them by one factor, and add nothing."""
 CLEAR_GAIN = 2.0
-"""Such a gain of a quick look from which no longer search is needed."""
+"""Gain of the quick look that makes the full search unnecessary."""
 SEARCHED_PIXELS = 200_000
 """Pixels of all tiles together up to which the search reads more than :data:`SEARCHED` tiles."""
 GHOST_REACH = 4

@@ -24,7 +24,7 @@ LEAST_SHOWN = 0.5
 FARTHEST = 2
 """Steps along each direction in which what lies beyond the border is looked for."""
 TRIED = 12  # places along each step that are tried for a tile's middle
-COMPACT = 4000  # pixels of the strongest common edges that have to lie near the middle
+EDGES_COMPARED = 4000  # strongest common edges whose distance from the middle is minimised
 BESIDE = 6  # pixels around an outline in which colours are compared beside it
 LAW_TURNS = 40  # reweightings in :func:`law_of`
 LEAST_CHANGE = 4 / 255
@@ -177,7 +177,7 @@ def strong_places(picture: Tensor, lattice: Lattice) -> Tensor:
         for plane in edge:
             total = torch.zeros(cells).index_add_(0, number, plane.flatten())
             energy += (total / count).square()
-    few = min(COMPACT, cells // 4)
+    few = min(EDGES_COMPARED, cells // 4)
     places = energy.topk(max(1, few)).indices
     return torch.stack([places // wide - down, places % wide - right], 1)
 
@@ -213,9 +213,9 @@ class TileLaw:
 
     @property
     def surplus(self) -> float:
-        """Return how much less alike both sides are than places beside the outline: 1 for a mark.
+        """Return ``(1 - likeness) / (1 - beside)``, which is near 1 for a mark.
 
-        It is near 1 where what is inside is what lies behind, weakened. Else it is larger.
+        There, what is inside is what lies behind, weakened. Else it is larger.
         """
         return (1 - self.likeness) / max(1e-6, 1 - self.beside)
 
