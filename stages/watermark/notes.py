@@ -21,7 +21,7 @@ NOT_FOUND = (
     "and give it as {hint}"
 )
 NOTHING_IN_PICTURE = (
-    "no mark that repeats was found in {frames}, and one picture does not tell what else lies over "
+    "no mark was found that repeats in {frames}, and one picture does not tell what else lies over "
     "it; draw a box around the mark and give it as {hint}"
 )
 NOTHING_IN_CLIP = (
