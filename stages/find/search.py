@@ -35,7 +35,7 @@ from stages.find.recent_frames import RecentFrames
 from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
-from stages.find.unexplained import judged, reach_between
+from stages.find.unexplained import held_if_unexplained, reach_between
 from stages.find.zooms import around_fade
 from stages.kinds import CUT, OTHER, TRANSITION_KINDS, WIPE
 from stages.media.clip import Frames
@@ -372,7 +372,7 @@ class _Search:
             given = [(first - self.first, last - self.first) for first, last in self.spans]
             taken = [*self._places(self.events), *given, *beside]
             reach = reach_between(taken, found, len(bright.frames))
-            found, doubtful = judged(bright.frames, found, reach)
+            found, doubtful = held_if_unexplained(bright.frames, found, reach)
         first, last = span or (found.before + 1, found.after - 1)
         self.events.append(
             TransitionEvent(

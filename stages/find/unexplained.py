@@ -329,7 +329,7 @@ def reach_between(
     return low, high
 
 
-def judged(
+def held_if_unexplained(
     frames: Array, found: TransitionFit, reach: tuple[int, int]
 ) -> tuple[TransitionFit, bool]:
     """Return a transition, of the kind ``other`` if its model does not explain it.

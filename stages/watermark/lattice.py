@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import combinations
 
+import cv2
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -79,6 +80,11 @@ class Agreement:
     overlap: Tensor
     valid: Tensor
 
+    @property
+    def center(self) -> tuple[int, int]:
+        """Return the row and the column of the shift (0, 0)."""
+        return self.z_scores.shape[-2] // 2, self.z_scores.shape[-1] // 2
+
 
 def edge_agreement(picture: Tensor) -> Agreement:
     """Return how well the edges of ``picture`` (3, H, W) agree at every shift.
@@ -136,7 +142,7 @@ def whitened_autocorrelation(planes: Tensor) -> Tensor:
     The shift (0, 0) is at (H, W).
     """
     height, width = planes.shape[-2:]
-    size = fast_length(2 * height), fast_length(2 * width)
+    size = cv2.getOptimalDFTSize(2 * height), cv2.getOptimalDFTSize(2 * width)
     planes = planes - planes.mean((-2, -1), keepdim=True)
     power = torch.fft.fft2(planes, s=size).abs().square().sum(0)
     around = torch.fft.fft2(torch.fft.ifft2(power).real * near_window(size)).real
@@ -155,19 +161,6 @@ def near_window(size: tuple[int, int]) -> Tensor:
         away = torch.minimum(away, side - away)
         lines.append(torch.exp(-0.5 * (away / (BAND / 2.5)).square()))
     return lines[0][:, None] * lines[1][None]
-
-
-def fast_length(least: int) -> int:
-    """Return the least length from ``least`` on whose only factors are 2, 3 and 5."""
-    length = least
-    while True:
-        rest = length
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return length
-        length += 1
 
 
 def find_lattices(picture: Tensor, most: int = 1) -> list[Lattice]:
@@ -210,7 +203,7 @@ def find_lattices(picture: Tensor, most: int = 1) -> list[Lattice]:
 def highest_peaks(agreement: Agreement) -> list[Step]:
     """Return the highest peaks of the shifts downwards, the highest first."""
     z_scores, valid = agreement.z_scores, agreement.valid.clone()
-    height, width = z_scores.shape[-2] // 2, z_scores.shape[-1] // 2
+    height, width = agreement.center
     valid[:height] = False  # the same shifts again, the other way
     valid[height, :width] = False
     highest = F.max_pool2d(z_scores[None, None], 2 * APART + 1, 1, APART)[0, 0]
@@ -251,7 +244,7 @@ def shifts_of(agreement: Agreement, first: Step, second: Step) -> tuple[Tensor, 
 
     Of two opposite shifts only one is returned.
     """
-    height, width = agreement.z_scores.shape[-2] // 2, agreement.z_scores.shape[-1] // 2
+    height, width = agreement.center
     basis = torch.tensor([first, second], dtype=torch.float64)
     inverse = torch.linalg.inv(basis)
     corners = torch.tensor([[height, width], [height, -width]], dtype=torch.float64)
@@ -273,7 +266,7 @@ def lattice_of(agreement: Agreement, first: Step, second: Step) -> Lattice:
     one shift, whatever the lattice.
     """
     _, steps = shifts_of(agreement, first, second)
-    height, width = agreement.z_scores.shape[-2] // 2, agreement.z_scores.shape[-1] // 2
+    height, width = agreement.center
     at = height + steps[:, 0], width + steps[:, 1]
     weight = agreement.overlap[at].sqrt()
     total = (weight * agreement.z_scores[at]).sum() / weight.square().sum().sqrt().clamp_min(1e-9)
@@ -286,7 +279,7 @@ def measured(agreement: Agreement, lattice: Lattice) -> Lattice:
     Steps that are nearly whole become whole: most programs place a mark at whole pixels.
     """
     multiples, steps = shifts_of(agreement, lattice.first, lattice.second)
-    height, width = agreement.z_scores.shape[-2] // 2, agreement.z_scores.shape[-1] // 2
+    height, width = agreement.center
     places, weights = [], []
     for down, right in steps.tolist():
         row, column = height + down - NEAR, width + right - NEAR

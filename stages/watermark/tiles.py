@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stages.watermark.find import ACROSS, LEAST_SAMPLES, dilated, outline_sides, pairs
-from stages.watermark.lattice import SOFT, Lattice
+from stages.watermark.lattice import Lattice, signed_edges
 
 AROUND = 8
 """Pixels around a tile that its picture also shows, so that the mark has an outside."""
@@ -170,13 +170,9 @@ def strong_places(picture: Tensor, lattice: Lattice) -> Tensor:
     cells = (2 * down + 1) * wide
     count = torch.bincount(number, minlength=cells).clamp_min(1)
     energy = torch.zeros(cells)
-    for axis in (-1, -2):
-        edge = torch.zeros_like(picture)
-        edge.narrow(axis, 0, picture.shape[axis] - 1).copy_(picture.diff(dim=axis))
-        edge = edge / (edge.square().sum(0) + SOFT**2).sqrt()
-        for plane in edge:
-            total = torch.zeros(cells).index_add_(0, number, plane.flatten())
-            energy += (total / count).square()
+    for plane in signed_edges(picture):
+        total = torch.zeros(cells).index_add_(0, number, plane.flatten())
+        energy += (total / count).square()
     few = min(EDGES_COMPARED, cells // 4)
     places = energy.topk(max(1, few)).indices
     return torch.stack([places // wide - down, places % wide - right], 1)

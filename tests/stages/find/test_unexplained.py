@@ -20,7 +20,7 @@ from odd_effects import (
 
 from stages.find.search import find
 from stages.find.stretch import TransitionFit
-from stages.find.unexplained import Verdict, judged, misfit, reach_between, verdict_of
+from stages.find.unexplained import Verdict, held_if_unexplained, misfit, reach_between, verdict_of
 from stages.kinds import OTHER
 
 STEPS = 14
@@ -59,7 +59,9 @@ def test_no_model_explains_an_odd_effect(effect: Effect, kind: str) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_the_middle_of_an_effect_is_not_taken_for_all_of_it(seed: int) -> None:
     frames = clip(seed, crash_zoom, STEPS)
-    held, doubtful = judged(frames, found_as("dissolve", shorter=5), (0, len(frames) - 1))
+    held, doubtful = held_if_unexplained(
+        frames, found_as("dissolve", shorter=5), (0, len(frames) - 1)
+    )
     assert held.kind == OTHER and not doubtful
     assert held.before < CLEAN + 4 or held.after > CLEAN + STEPS - 5
     assert len(held.mix) == held.after - held.before - 1
@@ -83,7 +85,7 @@ def test_a_flash_beside_a_dissolve_takes_it_no_frame(seed: int, away: int) -> No
     frames = clip(seed, dissolve, STEPS)
     flashed = CLEAN + STEPS + away
     frames[flashed] = np.minimum(frames[flashed] + np.float32(0.3), 1)
-    held, _ = judged(frames, found_as("dissolve"), (0, len(frames) - 1))
+    held, _ = held_if_unexplained(frames, found_as("dissolve"), (0, len(frames) - 1))
     assert (held.kind, held.before, held.after) == ("dissolve", CLEAN - 1, CLEAN + STEPS)
 
 
