@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from plain_scenes import Rng, Stack, plain_scene
 
 from pipeline import Separated, separate
-from stages.segment.certainty import expected_overlap
+from stages.segment.confidence import expected_overlap
 
 SIZE = (150, 264)
 """Height and width of the clips with a transition."""

@@ -9,10 +9,10 @@ from pipeline.bench.clips import foreground
 from pipeline.framewise.recipe import Division
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
-from stages.segment.background import Plate
 from stages.segment.diagnose import diagnose
 from stages.segment.layers import WORK_PIXELS, separate, settle
 from stages.segment.networks import FIT_PIXELS
+from stages.segment.plate import Plate
 from stages.segment.survey import SegmentSurvey, survey
 from stages.segment.thing_layers import layers_of_thing, thing_numbers
 from stages.segment.votes import VOTE_PIXELS

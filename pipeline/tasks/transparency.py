@@ -9,9 +9,9 @@ from pipeline.bench.clips import reflection
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
 from stages.transparency.diagnose import diagnose
+from stages.transparency.layer_order import CLEARLY_SHARPER
 from stages.transparency.layers import separate, settle, survey
-from stages.transparency.naming import FOCUSED
-from stages.transparency.separations import TransparencySurvey
+from stages.transparency.separated_light import TransparencySurvey
 
 
 def account(figures: Mapping[str, float]) -> str:
@@ -28,7 +28,7 @@ def account(figures: Mapping[str, float]) -> str:
         return "Two textures add up here; each repeats in its own way, which tells them apart."
     if "turns" in figures:
         named = ""
-        if figures.get("focus", FOCUSED) < FOCUSED:
+        if figures.get("focus", CLEARLY_SHARPER) < CLEARLY_SHARPER:
             named = " Neither layer is clearly in focus, so their names may be swapped."
         return (
             "The layers were told apart by two motions; "

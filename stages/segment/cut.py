@@ -17,7 +17,7 @@ SURE_MOVING, SURE_STILL = 0.2, 0.1
 
 Under a moving camera, the graph cut removed thin limbs at 0.1.
 """
-LEAST = 20  # sure pixels of each side that are needed to learn its colours
+LEAST_SURE = 20  # sure pixels of each side that are needed to learn its colours
 CUT_ROUNDS = 2  # iterations of GrabCut, each of which learns the colours again
 RADIUS, FLOOR = 2, 1e-4
 """Radius in pixels and variance floor of the guided filter that softens the graph cut's edge."""
@@ -31,19 +31,23 @@ def cut(frames: Tensor, odds: Tensor, sure: float = SURE_MOVING) -> Tensor:
     odds: the foreground's log-odds ``(T, h, w)``. Only unsure pixels may change sides.
     sure: pixels whose matte is this near to 0 or 1 are sure.
     """
-    done = [
+    mattes = [
         _cut_frame(frame, torch.sigmoid(each).cpu().numpy(), sure)
         for frame, each in zip(frames, odds, strict=True)
     ]
-    return torch.from_numpy(np.stack(done))[:, None].to(frames)
+    return torch.from_numpy(np.stack(mattes))[:, None].to(frames)
 
 
 def _cut_frame(frame: Tensor, matte: NDArray[np.float32], sure: float) -> NDArray[np.bool_]:
+    """Return the hard matte ``(h, w)`` of one frame ``(3, h, w)``; see :func:`cut`.
+
+    A frame with too few sure pixels is not cut.
+    """
     sides = np.full(matte.shape, cv2.GC_PR_BGD, np.uint8)
     sides[matte > 0.5] = cv2.GC_PR_FGD
     sides[matte > 1 - sure] = cv2.GC_FGD
     sides[matte < sure] = cv2.GC_BGD
-    if min((sides == cv2.GC_FGD).sum(), (sides == cv2.GC_BGD).sum()) < LEAST:
+    if min((sides == cv2.GC_FGD).sum(), (sides == cv2.GC_BGD).sum()) < LEAST_SURE:
         return np.asarray(matte > 0.5)
     picture = np.ascontiguousarray(
         (255 * frame).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy()
@@ -70,9 +74,9 @@ def upsampled(matte: Tensor, work: Tensor, frames: Tensor) -> Tensor:
     matte: hard, ``(T, 1, h, w)``. work: ``(T, 3, h, w)``. frames: ``(T, 3, H, W)``.
     """
     size = (frames.shape[-2], frames.shape[-1])
-    done = torch.empty_like(frames[:, :1])
+    large = torch.empty_like(frames[:, :1])
     for t, frame in enumerate(frames):
         slope, offset = guided_lines(matte[t][None], work[t][None], RADIUS, FLOOR)
         soft = (resize(slope, size) * frame).sum(1, keepdim=True) + resize(offset, size)
-        done[t] = ((soft[0] - SOFT) / (1 - 2 * SOFT)).clamp(0, 1)
-    return done
+        large[t] = ((soft[0] - SOFT) / (1 - 2 * SOFT)).clamp(0, 1)
+    return large

@@ -13,9 +13,6 @@ from torch import Tensor
 
 from stages.context import SeparationContext
 from stages.motion.flow import resize
-from stages.segment.account import EMPTY
-from stages.segment.background import Plate
-from stages.segment.behind import behind_odds
 from stages.segment.guided_filter import guided_filter
 from stages.segment.hints.hint_picture import odds_by_hint, with_hint_odds
 from stages.segment.hints.in_window import with_marked
@@ -23,19 +20,23 @@ from stages.segment.hints.marked_frames import Marked
 from stages.segment.identity import with_previous_matte
 from stages.segment.log_odds import MOST_ODDS
 from stages.segment.motion import WindowMotion, shown_motion
+from stages.segment.notes import EMPTY
 from stages.segment.odds_by_background import odds_by_background
 from stages.segment.odds_by_contrast import odds_by_contrast
+from stages.segment.odds_by_other_frames import odds_by_other_frames
 from stages.segment.odds_by_speed import limited_by_shown_motion, odds_by_speed
-from stages.segment.parallax import outline_motion, unexplained
+from stages.segment.outline_jumps import mean_outline_jump
+from stages.segment.parallax import distance_from_scene
+from stages.segment.plate import Plate
 from stages.segment.small_movers import small_movers
 from stages.segment.survey import SegmentSurvey
 from stages.segment.votes import TURNS, vote
 
 STILL_TURNS = 5  # turns of votes in a picture
-RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
+MOST_RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
 LEAST_FRAMES = 4  # frames a window needs for trajectories to say more than pairs of frames
 COMPARED_TURNS = 2  # turns of votes after the comparison with the background
-FAR = 2.0  # distance from the rigid scene's motion, in its own spread, of a possible foreground
+LEAST_DISTANCE = 2.0  # distance from the rigid scene of a possible foreground, see parallax
 LEAST_JUMP = 0.3  # least jump of the motion along another foreground's outline, in [0, 1]
 CLEARLY_LARGER = 1.2  # least ratio of that jump to the one along the outline found first
 
@@ -57,7 +58,7 @@ def foreground_odds(
         return _odds_of_pictures(frames, context, marked)
     size = (frames.shape[-2], frames.shape[-1])
     motion = motion.resized(size)
-    odds, slow = odds_by_speed(motion.speed)
+    odds, threshold = odds_by_speed(motion.speed)
     odds = limited_by_shown_motion(odds, shown_motion(frames, motion), motion.speed)
     before = context.before.get("matte")
     odds = _with_rested(with_previous_matte(odds, before, motion), motion)
@@ -67,7 +68,7 @@ def foreground_odds(
         if context.hint is not None and hint_odds is not None:
             odds = with_hint_odds(odds, hint_odds, one_picture=len(context.hint) == 1)
         odds = with_marked(odds, marked, motion)
-        return vote(frames, odds, motion, slow, turns=turns)
+        return vote(frames, odds, motion, threshold, turns=turns)
 
     if facts.plate is not None:
         return _odds_before_plate(frames, facts.plate.resized(size), odds, voted)
@@ -75,27 +76,27 @@ def foreground_odds(
     if len(frames) < LEAST_FRAMES:
         return found
 
-    def unexplained_by_parallax() -> Tensor:
-        far = with_previous_matte(odds_by_speed(unexplained(motion), FAR)[0], before, motion)
-        return voted(_with_rested(far, motion))
+    def voted_by_parallax() -> Tensor:
+        odds, _ = odds_by_speed(distance_from_scene(motion), LEAST_DISTANCE)
+        return voted(_with_rested(with_previous_matte(odds, before, motion), motion))
 
-    return _compared(frames, motion, _clearer(found, unexplained_by_parallax, motion), voted)
+    return _compared(frames, motion, _clearer(found, voted_by_parallax, motion), voted)
 
 
-def _clearer(found: Tensor, other: Callable[[], Tensor], motion: WindowMotion) -> Tensor:
+def _clearer(found: Tensor, compute_other: Callable[[], Tensor], motion: WindowMotion) -> Tensor:
     """Return the log-odds ``(T, h, w)`` whose foreground has the clearer outline in the motion.
 
     Parallax may be faster than the object. The object is what motion jumps around.
 
-    other: computes log-odds that replace ``found`` if their jump is clearly larger. It is called
-        only if that can be.
+    compute_other: computes log-odds that replace ``found`` if their jump is clearly larger. It is
+        called only if that can be.
     """
-    jump = CLEARLY_LARGER * outline_motion(motion, found > 0)
+    least_jump = max(LEAST_JUMP, CLEARLY_LARGER * mean_outline_jump(motion, found > 0))
     # Jumps are at most 1.
-    if jump >= 1:
+    if least_jump >= 1:
         return found
-    instead = other()
-    return instead if outline_motion(motion, instead > 0) > max(LEAST_JUMP, jump) else found
+    other = compute_other()
+    return other if mean_outline_jump(motion, other > 0) > least_jump else found
 
 
 def _hint_odds_of(context: SeparationContext, count: int, size: tuple[int, int]) -> Tensor | None:
@@ -106,18 +107,22 @@ def _hint_odds_of(context: SeparationContext, count: int, size: tuple[int, int])
 
 
 def _odds_of_pictures(frames: Tensor, context: SeparationContext, marked: Marked) -> Tensor:
-    """Return the log-odds ``(T, h, w)`` of unrelated pictures, each of which votes by itself."""
+    """Return the log-odds ``(T, h, w)`` of unrelated pictures, each of which votes by itself.
+
+    A marked picture has what was cut out of it.
+    """
     size = (frames.shape[-2], frames.shape[-1])
     hint_odds = _hint_odds_of(context, len(frames), size)
     start = odds_by_contrast(frames) if hint_odds is None else hint_odds
-    return torch.cat(
-        [
-            resize(marked[place].odds[None, None], size)[0]
-            if place in marked
-            else vote(one[None], odds[None], None, frames.new_ones(1), turns=STILL_TURNS)
-            for place, (one, odds) in enumerate(zip(frames, start, strict=True))
-        ]
-    )
+    found = []
+    for place, picture in enumerate(frames):
+        if place in marked:
+            found.append(resize(marked[place].odds[None, None], size)[0])
+        else:
+            no_threshold = frames.new_ones(1)
+            odds = start[place][None]
+            found.append(vote(picture[None], odds, None, no_threshold, turns=STILL_TURNS))
+    return torch.cat(found)
 
 
 def _odds_before_plate(
@@ -140,10 +145,12 @@ def _odds_before_plate(
 def _with_rested(odds: Tensor, motion: WindowMotion) -> Tensor:
     """Raise the log-odds ``(T, h, w)`` of what rests but moves in other frames of its trajectory.
 
-    It then counts as undecided up to :data:`RESTED`, and the votes decide.
+    It then counts as undecided up to :data:`MOST_RESTED`, and the votes decide.
     """
-    rested = motion.carried(torch.sigmoid(odds)[:, None])[:, 0].clamp(1e-3, 0.999).logit()
-    return torch.maximum(odds, rested.clamp(max=RESTED))
+    rested = (
+        motion.largest_along_flow(torch.sigmoid(odds)[:, None])[:, 0].clamp(1e-3, 0.999).logit()
+    )
+    return torch.maximum(odds, rested.clamp(max=MOST_RESTED))
 
 
 def _compared(
@@ -155,11 +162,13 @@ def _compared(
     """
 
     def joined(odds: Tensor) -> Tensor:
-        return torch.where(known, odds / 2 + behind, odds).clamp(-MOST_ODDS, MOST_ODDS)
+        return torch.where(known, odds / 2 + by_others, odds).clamp(-MOST_ODDS, MOST_ODDS)
 
-    behind, known = behind_odds(frames, motion, torch.sigmoid(odds)[:, None])
+    by_others, known = odds_by_other_frames(frames, motion, torch.sigmoid(odds)[:, None])
     # A second vote without new evidence would only amplify the first one.
     if not bool(known.any()) or float((odds > 0).float().mean()) < EMPTY:
         return odds
-    again = joined(voted(joined(odds), COMPARED_TURNS))
-    return motion.along(guided_filter(again[:, None], frames), COMPARED_TURNS)[:, 0]
+    compared = joined(voted(joined(odds), COMPARED_TURNS))
+    return motion.averaged_along_flow(guided_filter(compared[:, None], frames), COMPARED_TURNS)[
+        :, 0
+    ]

@@ -38,7 +38,7 @@ def guided_lines(values: Tensor, guide: Tensor, radius: int, floor: float) -> tu
         )
         mean, mean_value = means[:, :3], means[:, 3:4]
         covariance = means[:, 4:7] - mean * mean_value
-        slope = solved(means[:, 7:] - _products(mean), floor, covariance)
+        slope = solve_per_pixel(means[:, 7:] - _products(mean), floor, covariance)
         offset = mean_value - (slope * mean).sum(1, keepdim=True)
         lines = square_means(torch.cat([slope, offset], 1), radius)
         slopes.append(lines[:, :3])
@@ -70,7 +70,7 @@ def square_means(values: Tensor, radius: int) -> Tensor:
     return values
 
 
-def solved(matrices: Tensor, ridge: float, right: Tensor) -> Tensor:
+def solve_per_pixel(matrices: Tensor, ridge: float, right: Tensor) -> Tensor:
     """Solve symmetric systems of three unknowns at every pixel by their LDL decomposition.
 
     matrices: the entries 00, 01, 02, 11, 12, 22, ``(n, 6, h, w)``, positive semidefinite.

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from stages.motion.flow import resize, warp
-from stages.segment.account import EMPTY
-from stages.segment.log_odds import MOST_ODDS
+from stages.segment.log_odds import MOST_ODDS, matte_log_odds
 from stages.segment.motion import WindowMotion
+from stages.segment.notes import EMPTY
 
 # The constants below were chosen on the development footage.
 PREVIOUS_MATTE_MOTION_WEIGHT = 1 / 3
@@ -49,12 +49,3 @@ def with_previous_matte(
         raised = torch.maximum(joined[t], CARRIED_LOG_ODDS * (2 * alpha - 1))
         joined[t] = torch.where(alpha > 0.5, raised, joined[t])
     return joined
-
-
-def matte_log_odds(matte: Tensor) -> Tensor:
-    """Return the log-odds ``(T, h, w)`` of a matte ``(T, 1, h, w)`` in [0, 1].
-
-    Alphas of 0 and 1 have infinite log-odds, so they are limited to those of sure pixels.
-    """
-    least_alpha = torch.sigmoid(torch.tensor(-MOST_ODDS)).item()
-    return matte[:, 0].clamp(least_alpha, 1 - least_alpha).logit()

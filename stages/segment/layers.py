@@ -27,25 +27,25 @@ from stages.motion.flow import resize, shrunk
 from stages.occlusion import Occlusion
 from stages.optim.timing import clocked
 from stages.push_pull import push_pull
-from stages.segment.account import (
+from stages.segment.background import complete_background
+from stages.segment.by_networks import separate_by_networks
+from stages.segment.confidence import confidence_layers, expected_overlap
+from stages.segment.cut import SURE_MOVING, SURE_STILL, cut, upsampled
+from stages.segment.foreground_odds import foreground_odds
+from stages.segment.generator_fit import Segments
+from stages.segment.hints.correction import Correction, find_correction
+from stages.segment.hints.in_window import with_certain_alpha, with_certain_odds, with_cuts
+from stages.segment.hints.marked_frames import Marked, box_notes, marked_frames
+from stages.segment.log_odds import matte_log_odds
+from stages.segment.motion import WindowMotion, find_motion
+from stages.segment.networks import FIT_PIXELS, evidence_of_votes, fit_networks, moved_odds
+from stages.segment.notes import (
     OPAQUE,
     background_shares,
     guess_notes,
     hinted_side,
     matte_notes,
 )
-from stages.segment.alone import HintMasks, separate_alone
-from stages.segment.background import complete
-from stages.segment.certainty import confidence_layers, expected_overlap
-from stages.segment.cut import SURE_MOVING, SURE_STILL, cut, upsampled
-from stages.segment.fit import Segments
-from stages.segment.foreground_odds import foreground_odds
-from stages.segment.hints.correction import Correction, find_correction
-from stages.segment.hints.in_window import pinned, with_certain, with_cuts
-from stages.segment.hints.marked_frames import Marked, box_notes, marked_frames
-from stages.segment.identity import matte_log_odds
-from stages.segment.motion import WindowMotion, find_motion
-from stages.segment.networks import FIT_PIXELS, fit_networks, moved_odds
 from stages.segment.soften import matched_matte, soften
 from stages.segment.survey import SegmentSurvey
 from stages.segment.thing_layers import as_one_thing, divided
@@ -57,22 +57,25 @@ MAYBE = 0.25  # probability of foreground above which a pixel is not used as bac
 
 
 @dataclass(frozen=True)
-class PreparedFrames:
-    """Hold the frames of a window at the sizes of the steps, and their motion.
+class PreparedWindow:
+    """A window of frames at the sizes of the steps, their motion, and what the steps are told.
 
     frames: at full size, ``(T, 3, H, W)`` in [0, 1]. work: for the flow and the cut. small: for the
-    votes. motion: of ``work``; ``None`` for pictures and for a clip at rest.
+    votes. motion: of ``work``; ``None`` for pictures and for a clip at rest. facts: of the whole
+    clip.
     """
 
     frames: Tensor
     work: Tensor
     small: Tensor
     motion: WindowMotion | None
+    facts: SegmentSurvey
+    context: SeparationContext
 
 
 @dataclass(frozen=True)
 class FoundForeground:
-    """Hold where the foreground is, before its edge is drawn.
+    """Where the foreground is, before its edge is drawn.
 
     odds: log-odds of the foreground, ``(T, h, w)``. marked: what the user's hints say.
     correction: what they change in an earlier run's matte, and ``corrected``, that matte with the
@@ -87,7 +90,7 @@ class FoundForeground:
 
 @dataclass(frozen=True)
 class FoundScene:
-    """Hold the matte with its edges and the background, before the layers are finished.
+    """The matte with its edges and the background, before the layers are finished.
 
     odds: the last log-odds of the foreground, ``(T, h, w)``. matte: ``(T, 1, H, W)`` in [0, 1].
     background: ``(T, 3, H, W)`` in [0, 1]. missing: where no frame shows the background,
@@ -100,6 +103,19 @@ class FoundScene:
     missing: Tensor
 
 
+@dataclass(frozen=True)
+class FinishedWindow:
+    """The layers of a window.
+
+    layers: by name. missing: where the background is a guess, ``(T, 1, H, W)`` of bool.
+    occlusions: what was seen of the order of things.
+    """
+
+    layers: dict[str, Tensor]
+    missing: Tensor
+    occlusions: tuple[Occlusion, ...]
+
+
 def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -> Separation:
     """Return the layers ``foreground``, ``background`` and ``matte`` of one window.
 
@@ -110,36 +126,35 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
     seconds: dict[str, float] = defaultdict(float)
     with clocked(seconds, "motion"):
         context.progress(0.0, "motion")
-        prepared = _prepare(frames, facts, context)
+        window = _prepare(frames, facts, context)
     with clocked(seconds, "votes"):
         context.progress(0.2, "votes")
-        found = _find_foreground(prepared, facts, context)
+        found = _find_foreground(window)
     if context.settings.networks_alone:
-        masks = HintMasks.drawn(context, len(frames))
-        alone = separate_alone(frames, found.odds, masks, context)
-        return alone if context.most_things == 1 else as_one_thing(alone)
+        separation = separate_by_networks(frames, found.odds, context)
+        return separation if context.most_things == 1 else as_one_thing(separation)
     with clocked(seconds, "networks"):
-        small = shrunk(prepared.work, context.working_pixels(FIT_PIXELS))
-        generated, steps = fit_networks(
-            small, found.odds, prepared.motion, facts.plate, context, began
-        )
+        small = shrunk(window.work, context.working_pixels(FIT_PIXELS))
+        known = evidence_of_votes(small, found.odds, window.motion, facts.plate)
+        generated, steps = fit_networks(known, context, began)
     with clocked(seconds, "cut"):
         context.progress(0.8, "edges")
-        odds, matte = _with_edges(prepared, found, generated, facts)
+        odds, matte = _with_edges(window, found, generated)
     with clocked(seconds, "background"):
         context.progress(0.9, "background")
-        scene = _with_background(prepared, found, odds, matte, facts)
+        scene = _with_background(window, found, odds, matte)
     with clocked(seconds, "finish"):
-        layers, missing, occlusions = _finish(prepared, found, scene, generated, facts, context)
+        finished = _finish(window, found, scene, generated)
+    layers = finished.layers
     expected = {}
-    if prepared.motion is not None and context.earlier_matte is None:
-        expected["matte"] = expected_overlap(prepared.motion, layers["matte"])
+    if window.motion is not None and context.earlier_matte is None:
+        expected["matte"] = expected_overlap(window.motion, layers["matte"])
     return Separation(
         layers,
-        report=_report(frames, layers, missing, steps),
+        report=_report(frames, finished, steps),
         seconds=dict(seconds),
-        notes=_notes(prepared, found, layers["matte"], context),
-        occlusions=occlusions,
+        notes=_notes(window, found, layers["matte"]),
+        occlusions=finished.occlusions,
         expected=expected,
     )
 
@@ -158,48 +173,29 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     return {**layers, "foreground": foreground, "background": background}
 
 
-def cut_matte(
-    odds: Tensor,
-    work: Tensor,
-    frames: Tensor,
-    motion: WindowMotion | None,
-    facts: SegmentSurvey,
-    marked: Marked,
-) -> Tensor:
-    """Return the matte ``(T, 1, H, W)``, cut along the picture's edges.
-
-    odds: log-odds ``(T, h, w)`` at the size of ``work``. work, frames: at both sizes.
-    """
-    moving_camera = motion is not None and facts.plate is None
-    sure = SURE_MOVING if moving_camera else SURE_STILL
-    hard = cut(work, pinned(odds, marked), sure)
-    return upsampled(with_cuts(hard, marked) if motion is None else hard, work, frames)
-
-
-def _prepare(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -> PreparedFrames:
+def _prepare(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -> PreparedWindow:
     """Return the window's ``frames`` ``(T, 3, H, W)`` at all sizes, with their motion."""
     work = shrunk(frames, context.working_pixels(WORK_PIXELS))
     small = shrunk(work, context.working_pixels(VOTE_PIXELS))
     motion = None if facts.still or len(frames) < 2 else find_motion(work)
-    return PreparedFrames(frames, work, small, motion)
+    return PreparedWindow(frames, work, small, motion, facts, context)
 
 
-def _find_foreground(
-    prepared: PreparedFrames, facts: SegmentSurvey, context: SeparationContext
-) -> FoundForeground:
+def _find_foreground(window: PreparedWindow) -> FoundForeground:
     """Find the foreground by hints, motion and votes, or correct an earlier run's matte."""
-    work, small, motion = prepared.work, prepared.small, prepared.motion
+    work, small, motion, context = window.work, window.small, window.motion, window.context
     if context.earlier_matte is None:
         marked = marked_frames(work, context, moving=motion is not None)
-        return FoundForeground(foreground_odds(small, motion, facts, context, marked), marked)
+        odds = foreground_odds(small, motion, window.facts, context, marked)
+        return FoundForeground(odds, marked)
     correction = find_correction(work, motion, context)
-    corrected = correction.drawn(work, prepared.frames)
+    corrected = correction.drawn(work, window.frames)
     odds = matte_log_odds(resize(corrected, _size_of(small)))
     return FoundForeground(odds, correction.marked, correction, corrected)
 
 
 def _with_edges(
-    prepared: PreparedFrames, found: FoundForeground, generated: Segments, facts: SegmentSurvey
+    window: PreparedWindow, found: FoundForeground, generated: Segments
 ) -> tuple[Tensor, Tensor]:
     """Return the last log-odds ``(T, h, w)``, and the matte ``(T, 1, H, W)`` with its edges.
 
@@ -207,84 +203,91 @@ def _with_edges(
     """
     if found.corrected is not None:
         return found.odds, found.corrected
+    work, motion = window.work, window.motion
     odds = moved_odds(found.odds, generated.matte)
-    odds = resize(odds[:, None], _size_of(prepared.work))[:, 0]
-    if prepared.motion is not None:
-        odds = local_vote(prepared.work, odds)
-    matte = cut_matte(odds, prepared.work, prepared.frames, prepared.motion, facts, found.marked)
-    return odds, matte
+    odds = resize(odds[:, None], _size_of(work))[:, 0]
+    if motion is not None:
+        odds = local_vote(work, odds)
+    is_moving_camera = motion is not None and window.facts.plate is None
+    sure = SURE_MOVING if is_moving_camera else SURE_STILL
+    hard = cut(work, with_certain_odds(odds, found.marked), sure)
+    if motion is None:
+        hard = with_cuts(hard, found.marked)
+    return odds, upsampled(hard, work, window.frames)
 
 
 def _with_background(
-    prepared: PreparedFrames,
-    found: FoundForeground,
-    odds: Tensor,
-    matte: Tensor,
-    facts: SegmentSurvey,
+    window: PreparedWindow, found: FoundForeground, odds: Tensor, matte: Tensor
 ) -> FoundScene:
     """Find the background behind the matte, and soften the matte's edge.
 
     odds: log-odds ``(T, h, w)``. matte: ``(T, 1, H, W)`` in [0, 1].
     """
-    frames = prepared.frames
-    plate = None if facts.plate is None else facts.plate.without(frames, matte)
+    frames, plate = window.frames, window.facts.plate
+    if plate is not None:
+        plate = plate.without(frames, matte)
     # The cut may drop a blurred leg or the tip of a tail. It must not become background.
     maybe = torch.cat(
         [
-            resize((torch.sigmoid(each) > MAYBE).float()[None, None], _size_of(frames))
-            for each in odds
+            resize((torch.sigmoid(of_frame) > MAYBE).float()[None, None], _size_of(frames))
+            for of_frame in odds
         ]
     )
-    background, missing = complete(frames, torch.maximum(matte, maybe), prepared.motion, plate)
+    background, missing = complete_background(
+        frames, torch.maximum(matte, maybe), window.motion, plate
+    )
     if plate is not None:
         matte = torch.maximum(matte, matched_matte(frames, background, matte))
     matte = soften(matte, frames, background, missing)
     if found.correction is not None:
         matte = found.correction.merged(matte)
-    return FoundScene(odds, with_certain(matte, found.marked), background, missing)
+    return FoundScene(odds, with_certain_alpha(matte, found.marked), background, missing)
 
 
 def _finish(
-    prepared: PreparedFrames,
-    found: FoundForeground,
-    scene: FoundScene,
-    generated: Segments,
-    facts: SegmentSurvey,
-    context: SeparationContext,
-) -> tuple[dict[str, Tensor], Tensor, tuple[Occlusion, ...]]:
-    """Return the layers, where the background is a guess, and what was seen of the things' order.
+    window: PreparedWindow, found: FoundForeground, scene: FoundScene, generated: Segments
+) -> FinishedWindow:
+    """Return the layers, which mix to the frames.
 
-    The guess is ``(T, 1, H, W)`` of bool. The foreground is divided where several things are asked
-    for, and the layers of confidence are added where the user wants them.
+    The foreground is divided where several things are asked for, and the layers of confidence are
+    added where the user wants them.
     """
-    frames, matte = prepared.frames, scene.matte
+    frames, matte, context = window.frames, scene.matte, window.context
     layers = _painted(frames, scene, generated)
     occlusions: tuple[Occlusion, ...] = ()
     if context.most_things != 1:
-        layers["things"], occlusions = divided(matte, prepared.small, prepared.motion, context)
+        layers["things"], occlusions = divided(matte, window.small, window.motion, context)
         layers["matte"] = matte * (layers["things"] > 0)
     # Without a foreground a frame hides nothing, and its background is the frame itself.
     missing = scene.missing & (layers["matte"].amax((1, 2, 3), keepdim=True) > 0)
-    layers = settle(frames, layers, facts)
+    layers = settle(frames, layers)
     if context.confidence:
         layers |= confidence_layers(scene.odds, layers["matte"], missing, found.marked)
-    return layers, missing, occlusions
+    return FinishedWindow(layers, missing, occlusions)
 
 
-def _report(
-    frames: Tensor, layers: dict[str, Tensor], missing: Tensor, steps: int
-) -> dict[str, float]:
-    """Return the figures of a window.
-
-    missing: where the background is a guess, ``(T, 1, H, W)`` of bool. steps: of the networks' fit.
-    """
+def _report(frames: Tensor, finished: FinishedWindow, steps: int) -> dict[str, float]:
+    """Return the figures of a window. steps: of the networks' fit."""
+    matte, missing = finished.layers["matte"], finished.missing
     return {
-        "reconstruction_psnr": _reconstruction_psnr(frames, layers),
+        "reconstruction_psnr": _reconstruction_psnr(frames, finished.layers),
         "fit_steps": float(steps),
-        "matte_mean": float(layers["matte"].mean()),
+        "matte_mean": float(matte.mean()),
         "background_unseen": float(missing.float().mean()),
-        **background_shares(layers["matte"], missing),
+        **background_shares(matte, missing),
     }
+
+
+def _notes(window: PreparedWindow, found: FoundForeground, matte: Tensor) -> tuple[Note, ...]:
+    """Return what the user has to know of the finished ``matte`` ``(T, 1, H, W)``."""
+    context = window.context
+    # Things are told apart by their motion alone, so a clip at rest lacks what moves, too.
+    by_motion = window.motion is not None or context.most_things == 0
+    return (
+        *box_notes(found.marked, len(matte)),
+        *matte_notes(matte, moving=by_motion, hinted=hinted_side(context)),
+        *guess_notes(matte, context),
+    )
 
 
 def _painted(frames: Tensor, scene: FoundScene, generated: Segments) -> dict[str, Tensor]:
@@ -317,22 +320,12 @@ def _size_of(frames: Tensor) -> tuple[int, int]:
     return frames.shape[-2], frames.shape[-1]
 
 
-def _notes(
-    prepared: PreparedFrames, found: FoundForeground, matte: Tensor, context: SeparationContext
-) -> tuple[Note, ...]:
-    """Return what the user has to know of the finished ``matte`` ``(T, 1, H, W)``."""
-    # Things are told apart by their motion alone, so a clip at rest lacks what moves, too.
-    by_motion = prepared.motion is not None or context.most_things == 0
-    about = matte_notes(matte, moving=by_motion, hinted=hinted_side(context))
-    return (*box_notes(found.marked, len(matte)), *about, *guess_notes(matte, context))
-
-
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
     """Return the PSNR in dB of the layers mixed back, each rounded to 8 bits as in the files."""
     error = 0.0
-    for frame, *rest in zip(
-        frames, layers["foreground"], layers["background"], layers["matte"], strict=True
-    ):
-        foreground, background, matte = ((each * 255).round() / 255 for each in rest)
+    for t, frame in enumerate(frames):
+        foreground, background, matte = (
+            (layers[name][t] * 255).round() / 255 for name in ("foreground", "background", "matte")
+        )
         error += float(((background + matte * (foreground - background) - frame) ** 2).sum())
     return psnr_of(error / frames.numel())

@@ -31,6 +31,15 @@ def odds_above(ratio: Tensor) -> Tensor:
     return (STEEPNESS * torch.log((ratio + _TINY) / middle)).clamp(-MOST_ODDS, MOST_ODDS)
 
 
+def matte_log_odds(matte: Tensor) -> Tensor:
+    """Return the log-odds ``(T, h, w)`` of a matte ``(T, 1, h, w)`` in [0, 1].
+
+    Alphas of 0 and 1 have infinite log-odds, so they are limited to those of sure pixels.
+    """
+    least_alpha = torch.sigmoid(torch.tensor(-MOST_ODDS)).item()
+    return matte[:, 0].clamp(least_alpha, 1 - least_alpha).logit()
+
+
 def otsu(values: Tensor, bins: int = 256) -> float:
     """Return the threshold that separates ``values`` best into two groups (Otsu 1979).
 
@@ -42,10 +51,9 @@ def otsu(values: Tensor, bins: int = 256) -> float:
     counts, edges = np.histogram(values.cpu().numpy().ravel(), bins)
     centers = (edges[1:] + edges[:-1]) / 2
     below, sums = np.cumsum(counts), np.cumsum(counts * centers)
-    between = (sums[-1] / below[-1] * below - sums) ** 2 / np.maximum(
-        below * (below[-1] - below), 1
-    )
-    return float(centers[between[:-1].argmax()])
+    total, mean = below[-1], sums[-1] / below[-1]
+    variance_between = (mean * below - sums) ** 2 / np.maximum(below * (total - below), 1)
+    return float(centers[variance_between[:-1].argmax()])
 
 
 def running_median(values: Tensor, reach: int) -> Tensor:

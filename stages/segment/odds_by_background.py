@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from stages.motion.flow import box
-from stages.segment.background import Plate
 from stages.segment.log_odds import MOST_ODDS, odds_above
+from stages.segment.plate import Plate
 
 # The constants below were chosen on the development footage.
 LEAST_DIFFERENCE = 0.06  # least difference of colour to the plate that is notable, in [0, 1]
@@ -24,13 +24,14 @@ def odds_by_background(frames: Tensor, plate: Plate, odds: Tensor) -> Tensor:
     frames: ``(T, 3, h, w)`` in [0, 1]. odds: of motion, ``(T, h, w)``.
     plate: at any size. Where it is not trusted, motion decides.
     """
-    small = plate.resized((frames.shape[-2], frames.shape[-1]))
-    away, notable = _difference_and_limit(frames, small)
-    joined = (odds / 2 + odds_above(away / notable)).clamp(-MOST_ODDS, MOST_ODDS)
+    plate = plate.resized((frames.shape[-2], frames.shape[-1]))
+    difference, notable = _difference_and_limit(frames, plate)
+    joined = (odds / 2 + odds_above(difference / notable)).clamp(-MOST_ODDS, MOST_ODDS)
     # Where the plate is not trusted, rest is no evidence, and change means that something moved.
-    soft = torch.cat([box(frame[None], 1) for frame in frames])
-    changes = (soft.amax(0) - soft.amin(0)).amax(0, keepdim=True) > notable
-    return torch.where(small.trusted, joined, odds.clamp_min(0) + CHANGED * (changes & (odds < 0)))
+    blurred = torch.cat([box(frame[None], 1) for frame in frames])
+    has_changed = (blurred.amax(0) - blurred.amin(0)).amax(0, keepdim=True) > notable
+    by_change = odds.clamp_min(0) + CHANGED * (has_changed & (odds < 0))
+    return torch.where(plate.trusted, joined, by_change)
 
 
 def difference_to(frames: Tensor, plate: Plate) -> Tensor:
@@ -40,13 +41,13 @@ def difference_to(frames: Tensor, plate: Plate) -> Tensor:
 
     frames: ``(T, 3, h, w)`` in [0, 1]. plate: of this size.
     """
-    away, notable = _difference_and_limit(frames, plate)
-    return away / notable
+    difference, notable = _difference_and_limit(frames, plate)
+    return difference / notable
 
 
 def _difference_and_limit(frames: Tensor, plate: Plate) -> tuple[Tensor, Tensor]:
     """Return the difference of colour to the plate, ``(T, h, w)``, and from where it is notable."""
-    away = torch.cat(
+    difference = torch.cat(
         [box((frame - plate.picture).abs().amax(0)[None, None], 1) for frame in frames]
     )[:, 0]
-    return away, LEAST_DIFFERENCE + NOISE_FACTOR * away.median()
+    return difference, LEAST_DIFFERENCE + NOISE_FACTOR * difference.median()

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from stages.motion.flow import box
+from stages.segment.camera import centered_coordinates
 from stages.segment.lab import lab_colors
 from stages.segment.log_odds import MOST_ODDS, odds_above, otsu
-from stages.segment.motion import places
 
 # The constants below were chosen on the development footage.
 PLACE_SPREAD = 0.45  # spread of a foreground's expected place around the middle, in half widths
@@ -28,9 +28,9 @@ def odds_by_contrast(pictures: Tensor) -> Tensor:
     pictures: ``(T, 3, h, w)`` in [0, 1], each treated by itself.
     """
     height, width = pictures.shape[-2:]
-    x, y = places((height, width))
+    x, y = centered_coordinates((height, width))
     across, down = x / PLACE_SPREAD, y * width / height / PLACE_SPREAD
-    middle = torch.exp(-0.5 * (across**2 + down**2)).float()
+    nearness = torch.exp(-0.5 * (across**2 + down**2)).float()
     found = []
     for colors in lab_colors(pictures):
         contrast = _contrast(colors)
@@ -39,7 +39,7 @@ def odds_by_contrast(pictures: Tensor) -> Tensor:
             found.append(torch.full_like(contrast, -MOST_ODDS))
             continue
         by_contrast = odds_above(contrast / max(otsu(contrast), LEAST_CONTRAST))
-        by_place = MOST_BY_PLACE * (2 * middle - 1).to(contrast)
+        by_place = MOST_BY_PLACE * (2 * nearness - 1).to(contrast)
         found.append((by_contrast + by_place).clamp(-MOST_ODDS, MOST_ODDS))
     return torch.stack(found)
 
@@ -69,8 +69,8 @@ def _distance(colors: Tensor, side: Tensor) -> Tensor:
     side: the colours along it, ``(3, n)``.
     """
     mean = side.mean(1)
-    away = side - mean[:, None]
-    covariance = away @ away.T / side.shape[1] + SAME_COLOR**2 * torch.eye(3).to(side)
+    deviation = side - mean[:, None]
+    covariance = deviation @ deviation.T / side.shape[1] + SAME_COLOR**2 * torch.eye(3).to(side)
     offset = colors.flatten(1) - mean[:, None]
     squared: Tensor = (offset * torch.linalg.solve(covariance, offset)).sum(0)
     return squared.clamp_min(0).sqrt().view(colors.shape[1:])

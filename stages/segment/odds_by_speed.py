@@ -33,17 +33,15 @@ def odds_by_speed(speed: Tensor, least: float | None = None) -> tuple[Tensor, Te
     """
     least = SLOWEST * speed.shape[-1] if least is None else least
     rows, columns = max(1, round(STRIP * speed.shape[-2])), max(1, round(STRIP * speed.shape[-1]))
-    found = []
+    thresholds = []
     for frame in speed:
-        parted = otsu(frame**LEVELING) ** (1 / LEVELING)
-        sides = sorted(
-            float(side.quantile(STRIP_QUANTILE))
-            for side in (frame[:rows], frame[-rows:], frame[:, :columns], frame[:, -columns:])
-        )
-        # The middle two sides, because the foreground may touch one.
-        outer = ABOVE_OUTER * (sides[1] + sides[2]) / 2
-        found.append(min(max(parted, outer), MOST_RAISED * parted))
-    threshold = running_median(torch.tensor(found), 3).clamp_min(least).to(speed)
+        by_otsu = otsu(frame**LEVELING) ** (1 / LEVELING)
+        strips = (frame[:rows], frame[-rows:], frame[:, :columns], frame[:, -columns:])
+        speeds = sorted(float(strip.quantile(STRIP_QUANTILE)) for strip in strips)
+        # The middle two strips, because the foreground may touch one.
+        by_outer_edge = ABOVE_OUTER * (speeds[1] + speeds[2]) / 2
+        thresholds.append(min(max(by_otsu, by_outer_edge), MOST_RAISED * by_otsu))
+    threshold = running_median(torch.tensor(thresholds), 3).clamp_min(least).to(speed)
     return odds_above(speed / threshold.view(-1, 1, 1)), threshold
 
 
@@ -56,6 +54,6 @@ def limited_by_shown_motion(odds: Tensor, shown: Tensor, speed: Tensor) -> Tenso
     shown: see :func:`stages.segment.motion.shown_motion`; Otsu's threshold of it is enough.
     """
     enough = max(LEAST_SHOWN, otsu(shown**LEVELING) ** (1 / LEVELING))
-    fast = torch.log(speed / (FAST * speed.shape[-1])).clamp_min(0)
-    evidence = SHOWN_STEEPNESS * (torch.log((shown + 0.01) / enough) + fast)
+    log_excess = torch.log(speed / (FAST * speed.shape[-1])).clamp_min(0)
+    evidence = SHOWN_STEEPNESS * (torch.log((shown + 0.01) / enough) + log_excess)
     return torch.minimum(odds, evidence.clamp_min(0))

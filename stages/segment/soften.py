@@ -19,9 +19,9 @@ from torch import Tensor
 
 from stages.motion.flow import box
 from stages.push_pull import push_pull
-from stages.segment.account import OPAQUE
-from stages.segment.background import dilate, margin_of
 from stages.segment.cut import SOFT
+from stages.segment.margins import dilate, margin_of
+from stages.segment.notes import OPAQUE
 
 # The constants below were chosen on the development footage.
 BAND = 0.012
@@ -33,28 +33,11 @@ DISTANCE_COST = 0.004  # cost of a sample that is one band width farther away, a
 FARTHEST = 2.2
 """Largest distance to the nearest certain pixel, in band widths; farther pixels may belong to
 another part of the object."""
-SIDE = 0.01  # distance of alpha from one half that keeps a pixel on its side after 8-bit rounding
-AROUND = 3  # radius in pixels of the squares in which evidence and noise are compared
+SIDE_MARGIN = 0.01  # distance of alpha from one half that outlasts rounding to 8 bits
+RADIUS = 3  # radius in pixels of the squares in which evidence and noise are compared
 NOISE_FACTOR = 0.6
 """Factor on the noise estimate, because distant samples spread more than near ones."""
-
-APART = 0.3  # least RGB distance of foreground and background that reveals the matte
-
-Samples = list[tuple[Tensor, Tensor]]
-"""Colours ``(3, n)`` of certain pixels for each of n pixels, and their distances ``(n,)`` in band
-widths, one pair for each sample distance."""
-
-
-@dataclass(frozen=True)
-class ColorMixture:
-    """Hold the mixture that explains each of n pixels best.
-
-    foreground, background: colours ``(3, n)`` in [0, 1]. error: RGB distance left, ``(n,)``.
-    """
-
-    foreground: Tensor
-    background: Tensor
-    error: Tensor
+LEAST_CONTRAST = 0.3  # least RGB distance of foreground and background that reveals the matte
 
 
 def soften(matte: Tensor, frames: Tensor, background: Tensor, missing: Tensor) -> Tensor:
@@ -66,7 +49,10 @@ def soften(matte: Tensor, frames: Tensor, background: Tensor, missing: Tensor) -
     """
     width = max(1, round(BAND * max(matte.shape[-2:])))
     return torch.stack(
-        [_softened(*each, width) for each in zip(matte, frames, background, missing, strict=True)]
+        [
+            _soften_frame(*of_frame, width)
+            for of_frame in zip(matte, frames, background, missing, strict=True)
+        ]
     )
 
 
@@ -79,23 +65,68 @@ def matched_matte(frames: Tensor, background: Tensor, matte: Tensor) -> Tensor:
 
     frames, background: ``(T, 3, H, W)`` in [0, 1]. matte and the result: ``(T, 1, H, W)``.
     """
-    found = torch.zeros_like(matte)
+    matched = torch.zeros_like(matte)
     for t, (frame, behind) in enumerate(zip(frames, background, strict=True)):
-        sure = matte[t][None] > OPAQUE
-        if bool(sure.any()):
-            apart = push_pull(frame[None], sure)[0] - behind
-            squared = (apart**2).sum(0, keepdim=True)
-            between = ((frame - behind) * apart).sum(0, keepdim=True) / squared.clamp_min(1e-6)
-            near = dilate(matte[t][None] > 0, 2 * margin_of(matte))[0]
-            found[t] = (
-                (between.clamp(0, 1) - SOFT).clamp_min(0)
-                / (1 - SOFT)
-                * (near & (squared > APART**2))
-            )
-    return found
+        is_opaque = matte[t][None] > OPAQUE
+        if bool(is_opaque.any()):
+            contrast = push_pull(frame[None], is_opaque)[0] - behind
+            squared = (contrast**2).sum(0, keepdim=True)
+            alpha = ((frame - behind) * contrast).sum(0, keepdim=True) / squared.clamp_min(1e-6)
+            is_near = dilate(matte[t][None] > 0, 2 * margin_of(matte))[0]
+            is_revealed = is_near & (squared > LEAST_CONTRAST**2)
+            matched[t] = (alpha.clamp(0, 1) - SOFT).clamp_min(0) / (1 - SOFT) * is_revealed
+    return matched
 
 
-def _softened(
+@dataclass(frozen=True)
+class _Band:
+    """The n pixels around the matte's edge in one frame, whose alpha is sought.
+
+    mask: where they are, ``(H, W)`` of bool. rows, columns: of each, ``(n,)``. colors: ``(3, n)``.
+    alpha: so far, ``(n,)``. width: of the band to each side of the edge, in pixels.
+    """
+
+    mask: Tensor
+    rows: Tensor
+    columns: Tensor
+    colors: Tensor
+    alpha: Tensor
+    width: int
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Colours that a pixel of the band may be mixed from, for each of n pixels.
+
+    colors: ``(S, 3, n)``, one for each of S sample distances. distances: to the pixel, in band
+    widths, ``(S, n)``.
+    """
+
+    colors: Tensor
+    distances: Tensor
+
+    def spread_from(self, chosen: Tensor, direction: Tensor) -> Tensor:
+        """Return the mean squared distance ``(n,)`` of the samples from the chosen ones.
+
+        chosen: colours ``(3, n)``. direction: unit vectors ``(3, n)`` along which distance counts.
+        """
+        squares = [((colors - chosen) * direction).sum(0) ** 2 for colors in self.colors]
+        return torch.stack(squares).mean(0)
+
+
+@dataclass(frozen=True)
+class _ColorMixture:
+    """The mixture that explains each of n pixels best.
+
+    foreground, background: colours ``(3, n)`` in [0, 1]. error: RGB distance left, ``(n,)``.
+    """
+
+    foreground: Tensor
+    background: Tensor
+    error: Tensor
+
+
+def _soften_frame(
     matte: Tensor, frame: Tensor, revealed: Tensor, missing: Tensor, width: int
 ) -> Tensor:
     """Return one frame's softened matte ``(1, H, W)`` in [0, 1].
@@ -107,65 +138,53 @@ def _softened(
     inside = matte > 0.5
     certain_foreground = ~dilate(~inside[None], width)[0, 0]
     certain_background = ~dilate(inside[None], width)[0, 0]
-    band = ~(certain_foreground | certain_background)
-    if not all(bool(each.any()) for each in (certain_foreground, certain_background, band)):
+    mask = ~(certain_foreground | certain_background)
+    if not all(bool(each.any()) for each in (certain_foreground, certain_background, mask)):
         return matte
-    rows, columns = band.nonzero(as_tuple=True)
-    colors = frame[:, rows, columns]
-    foreground_samples = _samples(frame, certain_foreground, rows, columns, width)
-    background_samples = _samples(frame, certain_background, rows, columns, width)
-    # The object is thinner than the band where the nearest certain colour is another part's.
-    near = (foreground_samples[0][1] <= FARTHEST) & (background_samples[0][1] <= FARTHEST)
-    # What other frames show at this very place is the best guess of the background.
-    cost = torch.where(missing[0, rows, columns], torch.inf, 0.0)
-    background_samples.append((revealed[:, rows, columns], cost))
-    mixture = _best_pair(colors, foreground_samples, background_samples)
+    rows, columns = mask.nonzero(as_tuple=True)
     alpha = matte[0, rows, columns]
-    evidence, noise, change = _change_of_alpha(
-        colors, alpha, mixture, foreground_samples, background_samples
+    band = _Band(mask, rows, columns, frame[:, rows, columns], alpha, width)
+    foreground = _samples(frame, certain_foreground, band)
+    background = _samples(frame, certain_background, band)
+    # The object is thinner than the band where the nearest certain colour is another part's.
+    is_near = (foreground.distances[0] <= FARTHEST) & (background.distances[0] <= FARTHEST)
+    # What other frames show at this very place is the best guess of the background.
+    distance = torch.where(missing[0, rows, columns], torch.inf, 0.0)
+    background = _Samples(
+        torch.cat([background.colors, revealed[None, :, rows, columns]]),
+        torch.cat([background.distances, distance[None]]),
     )
-    mean = _means_in_band(torch.stack([evidence, noise]), band)
-    gain = (1 - NOISE_FACTOR * mean[1] / mean[0].clamp_min(1e-9)).clamp(0, 1)
-    mixed = alpha + near * gain[rows, columns] * change
-    result = matte.clone()
+    mixed = alpha + is_near * _believed_change(band, foreground, background)
     # The cut decides the side of a pixel, the mixture only how soft the edge is.
+    result = matte.clone()
     result[0, rows, columns] = torch.where(
-        alpha > 0.5, mixed.clamp_min(0.5 + SIDE), mixed.clamp_max(0.5 - SIDE)
+        alpha > 0.5, mixed.clamp_min(0.5 + SIDE_MARGIN), mixed.clamp_max(0.5 - SIDE_MARGIN)
     )
     return result
 
 
-def _change_of_alpha(
-    colors: Tensor,
-    alpha: Tensor,
-    mixture: ColorMixture,
-    foreground_samples: Samples,
-    background_samples: Samples,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return evidence, noise and the change of alpha that the mixture asks for, each ``(n,)``.
+def _believed_change(band: _Band, foreground: _Samples, background: _Samples) -> Tensor:
+    """Return how far alpha moves towards the best mixture, ``(n,)``: as far as noise allows.
 
-    Evidence and noise are squared RGB distances. The change is in [-1, 1].
-    colors: of the band's n pixels, ``(3, n)``. alpha: of these pixels, in [0, 1].
+    Evidence and noise are squared RGB distances. They are compared in squares around each pixel.
     """
+    mixture = _best_mixture(band.colors, foreground, background)
     difference = mixture.foreground - mixture.background
-    length = difference.norm(dim=0).clamp_min(1e-3)
-    direction = difference / length
-    along = ((colors - mixture.background) * direction).sum(0)
-    change = (along / length).clamp(0, 1) - alpha
+    contrast = difference.norm(dim=0).clamp_min(1e-3)
+    direction = difference / contrast
+    along = ((band.colors - mixture.background) * direction).sum(0)
+    alpha = band.alpha
+    change = (along / contrast).clamp(0, 1) - alpha
+    evidence = (contrast * change) ** 2
     # Texture makes a pure pixel look mixed: its spread along the same direction is noise.
-    foreground_spread = _spread(foreground_samples, mixture.foreground, direction)
-    background_spread = _spread(background_samples, mixture.background, direction)
+    foreground_spread = foreground.spread_from(mixture.foreground, direction)
+    background_spread = background.spread_from(mixture.background, direction)
     spread = alpha**2 * foreground_spread + (1 - alpha) ** 2 * background_spread
-    return (length * change) ** 2, spread + mixture.error**2 + NOISE**2, change
-
-
-def _spread(samples: Samples, chosen: Tensor, direction: Tensor) -> Tensor:
-    """Return the mean squared distance ``(n,)`` of samples from the chosen ones.
-
-    chosen: colours ``(3, n)``. direction: unit vectors ``(3, n)`` along which distance counts.
-    """
-    squares = [((colors - chosen) * direction).sum(0) ** 2 for colors, _ in samples]
-    return torch.stack(squares).mean(0)
+    noise = spread + mixture.error**2 + NOISE**2
+    mean_evidence, mean_noise = _means_in_band(torch.stack([evidence, noise]), band.mask)
+    gain = (1 - NOISE_FACTOR * mean_noise / mean_evidence.clamp_min(1e-9)).clamp(0, 1)
+    believed: Tensor = gain[band.rows, band.columns] * change
+    return believed
 
 
 def _means_in_band(values: Tensor, band: Tensor) -> Tensor:
@@ -176,61 +195,60 @@ def _means_in_band(values: Tensor, band: Tensor) -> Tensor:
     grids = torch.zeros(len(values) + 1, *band.shape)
     grids[:-1, band] = values
     grids[-1, band] = 1
-    sums = box(grids[None], AROUND)[0]
+    sums = box(grids[None], RADIUS)[0]
     return sums[:-1] / sums[-1].clamp_min(1e-6)
 
 
-def _best_pair(
-    colors: Tensor, foreground_samples: Samples, background_samples: Samples
-) -> ColorMixture:
-    """Return the foreground and background that mix best to the colours.
+def _best_mixture(colors: Tensor, foreground: _Samples, background: _Samples) -> _ColorMixture:
+    """Return the samples of foreground and background that mix best to the colours.
 
     colors: of n pixels, ``(3, n)`` in [0, 1].
     """
     lowest = torch.full_like(colors[0], torch.inf)
     best = [torch.zeros_like(colors), torch.zeros_like(colors), torch.zeros_like(lowest)]
-    for foreground, foreground_distance in foreground_samples:
-        for background, background_distance in background_samples:
-            difference = foreground - background
+    for front, front_distance in zip(foreground.colors, foreground.distances, strict=True):
+        for back, back_distance in zip(background.colors, background.distances, strict=True):
+            difference = front - back
             squared = (difference**2).sum(0).clamp_min(1e-6)
-            alpha = (((colors - background) * difference).sum(0) / squared).clamp(0, 1)
-            error = (colors - background - alpha * difference).norm(dim=0)
-            cost = error + DISTANCE_COST * (foreground_distance + background_distance)
+            alpha = (((colors - back) * difference).sum(0) / squared).clamp(0, 1)
+            error = (colors - back - alpha * difference).norm(dim=0)
+            cost = error + DISTANCE_COST * (front_distance + back_distance)
             is_better = cost < lowest
             lowest = torch.where(is_better, cost, lowest)
             best = [
                 torch.where(is_better, new, old)
-                for new, old in zip((foreground, background, error), best, strict=True)
+                for new, old in zip((front, back, error), best, strict=True)
             ]
-    return ColorMixture(*best)
+    return _ColorMixture(*best)
 
 
-def _samples(frame: Tensor, certain: Tensor, rows: Tensor, columns: Tensor, width: int) -> Samples:
+def _samples(frame: Tensor, certain: Tensor, band: _Band) -> _Samples:
     """Return colours of certain pixels for each pixel of the band, and their distances.
 
     The samples lie behind the nearest certain pixel, on the line to it, at
     :data:`SAMPLE_DISTANCES`.
 
-    frame: ``(3, H, W)``. certain: ``(H, W)`` of bool. rows, columns: the band's n pixels, ``(n,)``.
-    width: of the band, in pixels.
+    frame: ``(3, H, W)``. certain: ``(H, W)`` of bool.
     """
     height, picture_width = certain.shape
     nearest_row, nearest_column = (
         torch.from_numpy(each) for each in _nearest(certain.cpu().numpy())
     )
-    row, column = nearest_row[rows, columns], nearest_column[rows, columns]
-    down, right = (row - rows).float(), (column - columns).float()
+    row, column = nearest_row[band.rows, band.columns], nearest_column[band.rows, band.columns]
+    down, right = (row - band.rows).float(), (column - band.columns).float()
     length = torch.hypot(down, right).clamp_min(1)
-    samples = []
+    colors, distances = [], []
     for distance in SAMPLE_DISTANCES:
-        reach = distance * width
+        reach = distance * band.width
         y = (row + (reach * down / length).round().long()).clamp(0, height - 1)
         x = (column + (reach * right / length).round().long()).clamp(0, picture_width - 1)
         is_certain = certain[y, x]
         y, x = torch.where(is_certain, y, row), torch.where(is_certain, x, column)
-        away = torch.hypot((y - rows).float(), (x - columns).float()) / width
-        samples.append((frame[:, y, x], away))
-    return samples
+        colors.append(frame[:, y, x])
+        distances.append(
+            torch.hypot((y - band.rows).float(), (x - band.columns).float()) / band.width
+        )
+    return _Samples(torch.stack(colors), torch.stack(distances))
 
 
 def _nearest(certain: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from stages.context import SeparationContext
 from stages.motion.flow import shrunk
-from stages.segment.background import Plate, find_plate
-from stages.segment.motion import camera_rests
+from stages.segment.camera import camera_rests
+from stages.segment.plate import Plate, find_plate
 from stages.segment.votes import VOTE_PIXELS
 
 STILL = 2 / 255  # mean difference in [0, 1] below which frames count as one picture
@@ -24,7 +24,7 @@ BLOCK = 8  # side of such a block, in pixels
 
 @dataclass(frozen=True)
 class SegmentSurvey:
-    """Hold what is true of the whole clip.
+    """What is true of the whole clip.
 
     plate: the background seen by a fixed camera; ``None`` if the camera moves or nothing does.
     still: nothing moves, so that every frame is treated as a separate picture.
@@ -42,14 +42,14 @@ def survey(sample: Tensor, context: SeparationContext) -> SegmentSurvey:
     if context.settings.preset == "coupled":
         return SegmentSurvey(None, still=True)
     context.progress(0.0, "looking for a still background")
-    still = (
+    is_still = (
         len(sample) == 1
         or context.unordered
         or all(_shows_the_same(frame, sample[0]) for frame in sample)
     )
     # Smooth pictures agree with their median even under a moving camera, so check its motion.
-    fixed = not still and camera_rests(shrunk(sample, VOTE_PIXELS))
-    return SegmentSurvey(find_plate(sample) if fixed else None, still)
+    is_fixed = not is_still and camera_rests(shrunk(sample, VOTE_PIXELS))
+    return SegmentSurvey(find_plate(sample) if is_fixed else None, is_still)
 
 
 def _shows_the_same(frame: Tensor, other: Tensor) -> bool:

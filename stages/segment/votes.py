@@ -14,10 +14,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from stages.segment.camera import outer_distance
 from stages.segment.guided_filter import guided_filter
 from stages.segment.lab import spread_colors
 from stages.segment.log_odds import MOST_ODDS, running_median
-from stages.segment.motion import WindowMotion, outer_distance
+from stages.segment.motion import WindowMotion
 from stages.segment.trajectory_labels import joined_along
 
 VOTE_PIXELS = 212 * 120
@@ -25,9 +26,10 @@ VOTE_PIXELS = 212 * 120
 
 # The constants below were chosen on the development footage.
 TURNS = 4  # rounds of votes
+UNDECIDED = 0.5  # log-odds up to which a pixel has no vote in the first turn
 MOST_BY_VOTES = 4.0  # most log-odds by votes
-COLOR_SHARE = 0.7  # weight of the votes by colour; the motion's own log-odds have 1
-MOTION_SHARE = 0.5  # weight of the votes by motion
+COLOR_WEIGHT = 0.7  # weight of the votes by colour; the motion's own log-odds have 1
+MOTION_WEIGHT = 0.5  # weight of the votes by motion
 RARE = 0.02  # votes added for both sides, so that a few votes decide nothing
 OUTER_VOTES = 12.0  # votes for the background by a pixel at the outer edge; a sure pixel has 1
 OUTER_REACH = 0.03  # part of the side over which that weight falls to a third
@@ -37,7 +39,7 @@ BIAS = -0.1  # log-odds added in each turn, because background is more likely
 
 LOCAL_BINS, LOCAL_FRAMES_PER_BIN = (20, 12), 4
 """Bins across and down the picture, and frames a bin, of the local votes."""
-LOCAL_SHARE = 0.5  # weight of the local votes; the log-odds that they start from have 1
+LOCAL_WEIGHT = 0.5  # weight of the local votes; the log-odds that they start from have 1
 
 COLOR_BINS = 16  # of L, a and b each
 PLACE_BINS = 14  # of x and y each, beside colour
@@ -53,53 +55,38 @@ def vote(
     slow: Tensor,
     *,
     turns: int = TURNS,
-    outer_votes: float = OUTER_VOTES,
 ) -> Tensor:
     """Return the foreground's log-odds ``(T, h, w)`` after some turns of votes.
 
     frames: ``(T, 3, h, w)`` in [0, 1].
     odds: log-odds to begin with, ``(T, h, w)`` in [-3, 3]; zero means unknown.
     motion: of frames of this size; ``None`` for a picture.
-    slow: ``(T,)``, the speed in pixels a frame up to which a pixel counts as slow.
-    outer_votes: the weight of the prior that the picture's outer edge is background.
+    slow: the speed in pixels a frame up to which a pixel counts as slow, ``(T,)``.
     """
     count, _, height, width = frames.shape
-    matte, trust = torch.sigmoid(odds), (odds.abs() - 0.5).clamp_min(0) / (MOST_ODDS - 0.5)
+    matte = torch.sigmoid(odds)
+    trust = (odds.abs() - UNDECIDED).clamp_min(0) / (MOST_ODDS - UNDECIDED)
     colors = spread_colors(frames)
-    outer = outer_votes * torch.exp(-outer_distance((height, width)) / OUTER_REACH).to(frames)
+    outer = OUTER_VOTES * torch.exp(-outer_distance((height, width)) / OUTER_REACH).to(frames)
+    color_bins = [COLOR_BINS] * 3 + [PLACE_BINS] * 2
+    motion_bins = [SPEED_BINS] * 2 + [SPEED_PLACE_BINS] * 2 + [max(1, count // FRAMES_PER_BIN)]
     found = odds
     for _ in range(turns):
-        place = _places(matte)
+        place = _relative_places(matte)
         sides = (trust * matte).flatten(), ((trust + outer) * (1 - matte)).flatten()
-        bins = [COLOR_BINS] * 3 + [PLACE_BINS] * 2
-        found = odds + COLOR_SHARE * _odds(colors + place, bins, *sides).view_as(odds) + BIAS
+        by_color = _odds_by_votes(colors + place, color_bins, *sides).view_as(odds)
+        found = odds + COLOR_WEIGHT * by_color + BIAS
         if motion is not None:
-            velocity, when = _velocity_and_time(motion, slow)
-            bins = [SPEED_BINS] * 2 + [SPEED_PLACE_BINS] * 2 + [max(1, count // FRAMES_PER_BIN)]
-            by_motion = _odds([*velocity, *place, when], bins, *sides).view_as(odds)
-            found = found + MOTION_SHARE * by_motion
+            velocity, time = _velocity_and_time(motion, slow)
+            features = [*velocity, *place, time]
+            by_motion = _odds_by_votes(features, motion_bins, *sides).view_as(odds)
+            found = found + MOTION_WEIGHT * by_motion
         found = guided_filter(found[:, None], frames)[:, 0]
         if motion is not None:
             found = joined_along(found, motion)
         matte = torch.sigmoid(found)
         trust = (2 * matte - 1).abs()
     return found
-
-
-def _velocity_and_time(motion: WindowMotion, slow: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Return the motion's x and y and each frame's time, ``(T, h, w)`` each, in [0, 1].
-
-    Motion against the camera is squeezed into that range, with 0.5 for rest.
-
-    slow: see :func:`vote`.
-    """
-    velocity = [
-        torch.tanh(motion.residual[:, axis] / (3 * slow.view(-1, 1, 1))) / 2 + 0.5
-        for axis in (0, 1)
-    ]
-    count = len(motion.residual)
-    when = (torch.arange(count).to(motion.residual) / count).view(-1, 1, 1)
-    return velocity, when.expand_as(velocity[0])
 
 
 def local_vote(frames: Tensor, odds: Tensor) -> Tensor:
@@ -112,37 +99,29 @@ def local_vote(frames: Tensor, odds: Tensor) -> Tensor:
     odds: the foreground's log-odds ``(T, h, w)``. Pixels vote by their certainty.
     """
     count, _, height, width = frames.shape
-    y, x, when = ((torch.arange(size).to(frames) + 0.5) / size for size in (height, width, count))
-    places = [axis.expand_as(odds) for axis in (x, y[:, None], when[:, None, None])]
+    y, x, time = ((torch.arange(size).to(frames) + 0.5) / size for size in (height, width, count))
+    places = [axis.expand_as(odds) for axis in (x, y[:, None], time[:, None, None])]
     bins = [COLOR_BINS] * 3 + [*LOCAL_BINS, max(1, count // LOCAL_FRAMES_PER_BIN)]
     matte = torch.sigmoid(odds)
     trust = (2 * matte - 1).abs()
-    near = _odds(
+    near = _odds_by_votes(
         [*spread_colors(frames), *places],
         bins,
         (trust * matte).flatten(),
         (trust * (1 - matte)).flatten(),
     )
-    return guided_filter((odds + LOCAL_SHARE * near.view_as(odds))[:, None], frames)[:, 0]
+    return guided_filter((odds + LOCAL_WEIGHT * near.view_as(odds))[:, None], frames)[:, 0]
 
 
-def _odds(
-    features: Sequence[Tensor], bins: Sequence[int], foreground: Tensor, background: Tensor
-) -> Tensor:
-    """Return log-odds ``(N,)`` of the foreground, by the votes of pixels with similar features.
+def cells_of(features: Sequence[Tensor], bins: Sequence[int]) -> Tensor:
+    """Return the cell of a flat histogram that each of N values falls into, ``(N,)``.
 
-    features: tensors of N values in [0, 1]. bins: how many each has. foreground, background: the
-    weight of each pixel's vote for either side, ``(N,)``.
+    features: tensors of N values in [0, 1]. bins: how many each has.
     """
-    cell = torch.zeros_like(foreground, dtype=torch.long)
+    cells = torch.zeros(features[0].numel(), dtype=torch.long, device=features[0].device)
     for feature, number in zip(features, bins, strict=True):
-        cell = cell * number + (feature.flatten() * number).long().clamp(0, number - 1)
-    votes = [
-        blurred(torch.bincount(cell, each, math.prod(bins)).view(*bins)).flatten()[cell]
-        for each in (foreground, background)
-    ]
-    odds = torch.log((votes[0] + RARE) / (votes[1] + RARE))
-    return odds.clamp(-MOST_BY_VOTES, MOST_BY_VOTES).float()
+        cells = cells * number + (feature.flatten() * number).long().clamp(0, number - 1)
+    return cells
 
 
 def blurred(grid: Tensor) -> Tensor:
@@ -161,7 +140,40 @@ def blurred(grid: Tensor) -> Tensor:
     return grid
 
 
-def _places(matte: Tensor) -> list[Tensor]:
+def _odds_by_votes(
+    features: Sequence[Tensor], bins: Sequence[int], foreground: Tensor, background: Tensor
+) -> Tensor:
+    """Return log-odds ``(N,)`` of the foreground, by the votes of pixels with similar features.
+
+    features: tensors of N values in [0, 1]. bins: how many each has. foreground, background: the
+    weight of each pixel's vote for either side, ``(N,)``.
+    """
+    cells = cells_of(features, bins)
+    votes_for, votes_against = (
+        blurred(torch.bincount(cells, weight, math.prod(bins)).view(*bins)).flatten()[cells]
+        for weight in (foreground, background)
+    )
+    odds = torch.log((votes_for + RARE) / (votes_against + RARE))
+    return odds.clamp(-MOST_BY_VOTES, MOST_BY_VOTES).float()
+
+
+def _velocity_and_time(motion: WindowMotion, slow: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Return the motion's x and y and each frame's time, ``(T, h, w)`` each, in [0, 1].
+
+    Motion against the camera is squeezed into that range, with 0.5 for rest.
+
+    slow: see :func:`vote`.
+    """
+    velocity = [
+        torch.tanh(motion.residual[:, axis] / (3 * slow.view(-1, 1, 1))) / 2 + 0.5
+        for axis in (0, 1)
+    ]
+    count = len(motion.residual)
+    time = (torch.arange(count).to(motion.residual) / count).view(-1, 1, 1)
+    return velocity, time.expand_as(velocity[0])
+
+
+def _relative_places(matte: Tensor) -> list[Tensor]:
     """Return x and y relative to the foreground's centre and size, each ``(T, h, w)`` in (0, 1)."""
     height, width = matte.shape[-2:]
     x, y = torch.arange(width).to(matte), torch.arange(height).to(matte)[:, None]

@@ -1,13 +1,17 @@
 """Separate transmission and reflection.
 
-Start reading at :mod:`stages.transparency.layers`, which says how the input decides the way:
+Start reading at :mod:`stages.transparency.layers`, which chooses one of four ways for a window:
 
-- ``separations`` has the four ways of separating a window, and ``decision`` says what is done
-  without evidence for a reflection.
-- Mixtures of the same two layers: ``mixtures``.
-- Pictures: ``repeats`` for two repeating textures; ``single`` for a guess, which uses ``contrast``
-  and ``colors``.
-- Clips: ``motion`` finds two motions, ``mosaic`` and ``clip`` the layers, ``evidence`` whether they
-  add up, ``naming`` which one is the transmission, ``plans`` how much work is done.
-- ``alone`` has the presets that have networks alone, and ``diagnose`` says whether a pane is there.
+- ``by_networks``: the presets that have networks alone.
+- ``mixtures``: several pictures of the same two layers.
+- ``pictures``: a picture. ``repeats`` separates two repeating textures. ``picture_guess`` guesses a
+  reflection from ``contrast``, ``colors`` and ``out_of_focus`` light.
+- ``by_motion``: a clip. ``cuts`` splits it into shots. ``clip_evidence`` and ``sum_evidence`` tell
+  whether two moving layers add up. ``motion`` tracks both motions, ``registration`` and
+  ``window_motions`` make them exact, ``mosaic_search`` and ``mosaic`` fit a picture to each.
+  ``clip`` finds both layers of every frame, ``layer_order`` which one is the transmission.
+  ``plans`` and ``planning`` say how much work is done.
+
+``removal`` decides how much of a reflection is removed. ``layer_pair`` and ``separated_light`` hold
+what all ways share. ``diagnose`` says whether a pane is there.
 """

@@ -2,7 +2,7 @@
 
     corners --two motions--> mosaics: two pictures on moving planes, fitted together; they tell
                              the layers apart in smooth places too, see
-                             :mod:`stages.transparency.planes`
+                             :mod:`stages.transparency.mosaic_search`
             --sweeps-------> layers of each frame that agree with their neighbours along each
                              layer's own optical flow, and add up to the input
 
@@ -14,6 +14,7 @@ closed form for its last.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -25,17 +26,16 @@ from stages.motion.links import MotionLinks, OfferWeights, find_links, offered_v
 from stages.optim.loss_curves import Trace
 from stages.optim.losses import gradients
 from stages.optim.threads import bands, is_worth, side_by_side
-from stages.transparency.mosaic import Mosaic
-from stages.transparency.motion import dominant_motion, refined, white_level
-from stages.transparency.planes import (
+from stages.transparency.layer_pair import (
     LEAST_DETAIL_PART,
-    ClipPlan,
     LayerPair,
-    Progress,
     adding_up,
     encoded,
-    fit_planes,
 )
+from stages.transparency.mosaic import Mosaic
+from stages.transparency.mosaic_search import Progress, fit_best_mosaic
+from stages.transparency.motion import dominant_motion, refined_flows, white_level
+from stages.transparency.plans import ClipPlan
 
 SWEEPS = 4
 """Passes over the frames per turn."""
@@ -69,50 +69,53 @@ def separate_clip(
     """
     work = shrunk(frames, plan.pixels)
     if mosaic is None:
-        mosaic = fit_planes(work, plan, lambda done: progress(MOSAIC_PART * done))
-    ratio = sharpness(mosaic.layers[1]) / max(sharpness(mosaic.layers[0]), LEAST_SHARPNESS)
-    detail = min(1 / LEAST_DETAIL_PART, max(LEAST_DETAIL_PART, ratio))
-    layers = adding_up(work, mosaic.layers, detail)
-    anchors = layers
+        mosaic = fit_best_mosaic(work, plan, lambda done: progress(MOSAIC_PART * done))
+    detail_ratio = _detail_ratio(mosaic.layers)
+    anchors = layers = adding_up(work, mosaic.layers, detail_ratio)
     links = None
     for turn in range(plan.turns):
         progress(MOSAIC_PART + SWEEPS_PART * turn / plan.turns)
-        links = links_along(layers[0]), links_along(layers[1])
+        links = _links_along(layers[0]), _links_along(layers[1])
+        sweep = _Sweep(work, anchors, links, detail_ratio)
         for number in range(SWEEPS):
             before = layers
-            layers = sweep(work, layers, anchors, links, detail, backwards=number % 2 == 1)
+            layers = sweep.over(layers, backwards=number % 2 == 1)
             if trace is not None:
                 moved = float((layers[0] - before[0]).square().mean().sqrt())
                 done = (turn * SWEEPS + number + 1) / (plan.turns * SWEEPS)
                 trace.add("sweeps", done, {"moved": moved})
     if work.shape != frames.shape:
-        layers = _enlarged(layers, frames, detail)
+        layers = _enlarged(layers, frames, detail_ratio)
         if plan.full and links is not None:
             progress(MOSAIC_PART + SWEEPS_PART)
-            layers = sweep(frames, layers, layers, links, detail)
+            layers = _Sweep(frames, layers, links, detail_ratio).over(layers)
     return layers
 
 
-def _enlarged(layers: LayerPair, frames: Tensor, detail: float) -> LayerPair:
+def _detail_ratio(layers: LayerPair) -> float:
+    """Return how sharp the second layer is, relative to 1 for the first one; 0.5 to 2."""
+    ratio = _sharpness(layers[1]) / max(_sharpness(layers[0]), LEAST_SHARPNESS)
+    return min(1 / LEAST_DETAIL_PART, max(LEAST_DETAIL_PART, ratio))
+
+
+def _sharpness(layer: Tensor) -> float:
+    """Return how sharp a layer of light ``(T, 3, H, W)`` looks: its mean gradient, encoded."""
+    return sum(float(d.abs().mean()) for d in gradients(encoded(layer)) if d.numel())
+
+
+def _enlarged(layers: LayerPair, frames: Tensor, detail_ratio: float) -> LayerPair:
     """Return small layers enlarged to the size of ``frames``, to which they add up.
 
-    The less sharp layer is enlarged. The other one is the rest of the frames, so it has all their
-    detail.
-
-    detail: sharpness of the second layer, relative to 1 for the first one.
+    The less sharp layer is enlarged. The other one is what it leaves of the frames, so it has all
+    their detail. detail_ratio: see :func:`_detail_ratio`.
     """
-    second_is_soft = detail <= 1
+    second_is_soft = detail_ratio <= 1
     size = (frames.shape[-2], frames.shape[-1])
     soft = torch.minimum(resize(layers[1 if second_is_soft else 0], size), frames)
     return (frames - soft, soft) if second_is_soft else (soft, frames - soft)
 
 
-def sharpness(layer: Tensor) -> float:
-    """Return how sharp a layer of light ``(T, 3, H, W)`` looks: its mean gradient, encoded."""
-    return sum(float(d.abs().mean()) for d in gradients(encoded(layer)) if d.numel())
-
-
-def links_along(layer: Tensor) -> list[MotionLinks]:
+def _links_along(layer: Tensor) -> list[MotionLinks]:
     """Link every frame of ``layer`` to frames before and after it, along the layer's own motion.
 
     The flow is computed on top of the motion of the layer's plane, because a faint layer shows too
@@ -121,51 +124,57 @@ def links_along(layer: Tensor) -> list[MotionLinks]:
     homographies = dominant_motion(encoded(layer))
 
     def flow_source(seen: Tensor, pairs: list[FramePair]) -> Mapping[FramePair, Tensor]:
-        return refined(seen, homographies, pairs)
+        return refined_flows(seen, homographies, pairs)
 
-    everywhere = range(len(layer))
-    seen = _bright(encoded(layer))
-    return find_links(seen, everywhere, everywhere, FLOW_TOLERANCE, flow_source=flow_source)
+    all_frames = range(len(layer))
+    seen = encoded(layer)
+    # Stretched to [0, 1] for the flow, which works on 8 bits.
+    bright = (seen / white_level(seen)).clamp(0, 1)
+    return find_links(bright, all_frames, all_frames, FLOW_TOLERANCE, flow_source=flow_source)
 
 
-def sweep(
-    frames: Tensor,
-    layers: LayerPair,
-    anchors: LayerPair,
-    links: tuple[list[MotionLinks], list[MotionLinks]],
-    detail: float,
-    *,
-    backwards: bool = False,
-) -> LayerPair:
-    """Go through the frames once and pull both layers towards their links and anchors.
+@dataclass(frozen=True)
+class _Sweep:
+    """What a pass over the frames pulls both layers towards.
 
-    What they then lack of the input is divided between them. Each gets the more the less certain it
-    is, the reflection times ``detail``. So they add up to ``frames`` exactly and lie in [0, I].
-
-    anchors: layers that each layer stays near. links: of both layers, for each frame.
+    frames: the input ``(T, 3, H, W)``, to which the layers add up. anchors: layers that each layer
+    stays near. links: of both layers, for each frame, at any size. detail_ratio: see
+    :func:`_detail_ratio`.
     """
-    pulled = layers[0].clone(), layers[1].clone()
-    size = (frames.shape[-2], frames.shape[-1])
-    anchored = torch.full((1, *size), ANCHOR_WEIGHT)
-    order = range(len(frames))
 
-    def pull(t: int, links_of_frame: Sequence[MotionLinks], rows: slice) -> None:
-        """Set some rows of a frame of both layers. They depend on other frames alone."""
-        (one, sure_one), (other, sure_other) = (
-            offered_value(layer, t, its_links, (anchor[t], anchored), WEIGHTS, rows)
-            for layer, its_links, anchor in zip(pulled, links_of_frame, anchors, strict=True)
+    frames: Tensor
+    anchors: LayerPair
+    links: tuple[list[MotionLinks], list[MotionLinks]]
+    detail_ratio: float
+
+    def over(self, layers: LayerPair, *, backwards: bool = False) -> LayerPair:
+        """Go through the frames once and pull both layers towards their links and anchors.
+
+        What they then lack of the input is divided between them. The less certain a layer is, the
+        more it gets, the reflection ``detail_ratio`` times as much. So they add up to the frames
+        exactly and lie in [0, I].
+        """
+        pulled = layers[0].clone(), layers[1].clone()
+        height, width = self.frames.shape[-2:]
+        order = range(len(self.frames))
+        for t in reversed(order) if backwards else order:
+            links = [links_of_layer[t].resized((height, width)) for links_of_layer in self.links]
+            rows = bands(height, worth=is_worth(self.frames[t]))
+            # Rows of a frame depend on other frames alone.
+            side_by_side(partial(self._pull_rows, pulled, t, links), rows)
+        return pulled
+
+    def _pull_rows(
+        self, layers: LayerPair, t: int, links: Sequence[MotionLinks], rows: slice
+    ) -> None:
+        """Set some rows of frame ``t`` of both layers, in place. links: of the frame."""
+        weight = torch.tensor(ANCHOR_WEIGHT).expand(1, *self.frames.shape[-2:])
+        (first, first_certainty), (second, second_certainty) = (
+            offered_value(layer, t, of_layer, (anchor[t], weight), WEIGHTS, rows)
+            for layer, of_layer, anchor in zip(layers, links, self.anchors, strict=True)
         )
-        share = detail * sure_one / (detail * sure_one + sure_other)
-        found = LayerSum(share).distribute_residual(frames[t, :, rows], one, other)
-        pulled[0][t, :, rows], pulled[1][t, :, rows] = found
-
-    for t in reversed(order) if backwards else order:
-        links_of_frame = [its_links[t].resized(size) for its_links in links]
-        rows = bands(size[0], worth=is_worth(frames[t]))
-        side_by_side(partial(pull, t, links_of_frame), rows)
-    return pulled
-
-
-def _bright(layer: Tensor) -> Tensor:
-    """Return a layer, of any shape, stretched to [0, 1] for the flow, which works on 8 bits."""
-    return (layer / white_level(layer)).clamp(0, 1)
+        weighted = self.detail_ratio * first_certainty
+        second_share = weighted / (weighted + second_certainty)
+        mixture = LayerSum(second_share)
+        found = mixture.distribute_residual(self.frames[t, :, rows], first, second)
+        layers[0][t, :, rows], layers[1][t, :, rows] = found

@@ -1,4 +1,4 @@
-"""Estimate light laid over one picture from the texture contrast that it lowers.
+"""Estimate the light laid over one picture, from the contrast of texture that it lowers.
 
 Light that a pane adds to a texture raises the mean and leaves the ripples as they are. For one
 material, the standard deviation s and the mean m of what lies behind the pane rise and fall
@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from stages.optim.descent import Descent, Losses, ParameterGroup, Weights, weighted
 from stages.optim.losses import Schedule, constant
+from stages.transparency.filters import gaussian_blur, lower_envelope
 
 WINDOW = 4.0
 """Standard deviation, in pixels, of the Gaussian window in which contrast is measured."""
@@ -39,8 +40,8 @@ FAR_PAIRS = 48000
 """Number of random pairs of points across the picture."""
 SAME_TEXTURE_DISTANCE = 0.35
 """Distance of two kinds (:class:`TextureGrid`) up to which they are mostly the same texture."""
-LEAST_PAIR_WEIGHT = 0.02
-"""Weight of a pair of points up to which it is left out: it would cost time and tell little."""
+LEAST_PAIR_LIKENESS = 0.02
+"""Likeness of a pair of points up to which it is left out: it would cost time and tell little."""
 TEXTURE_SPREAD = 0.3
 """Standard deviation of log contrast within one texture."""
 RIPPLE_NOISE = 0.004
@@ -75,17 +76,32 @@ RATE = 0.1
 
 @dataclass(frozen=True)
 class TextureGrid:
-    """Texture measured at the N points of the grid.
+    """Texture measured at the N points of a grid over the picture, row by row.
 
     mean: mean light, ``(N, 3)``. ripple: logarithm of the ripples' standard deviation, ``(N, 3)``.
     kind: numbers that are alike for the same texture, whatever light lies over it, ``(N, D)``.
-    strength: how much texture there is, ``(N,)`` from 0 to 1.
+    strength: how much texture there is, ``(N,)`` from 0 to 1. rows, columns: of the grid.
     """
 
     mean: Tensor
     ripple: Tensor
     kind: Tensor
     strength: Tensor
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class TexturePairs:
+    """Pairs of grid points whose textures are compared.
+
+    first, second: the numbers of the points, ``(P,)``. likeness: how alike the textures of each
+    pair are, ``(P,)`` from 0 to 1.
+    """
+
+    first: Tensor
+    second: Tensor
+    likeness: Tensor
 
 
 def light_from_contrast(light: Tensor) -> Tensor:
@@ -93,30 +109,31 @@ def light_from_contrast(light: Tensor) -> Tensor:
 
     Returns a tensor of the same shape.
     """
-    texture, (rows, columns) = measure(light)
-    first, second, weight = pairs(texture, rows, columns)
-    if not len(weight):
+    texture = _measure_texture(light)
+    pairs = _choose_pairs(texture)
+    if not len(pairs.likeness):
         return torch.zeros_like(light)
+    grid = (texture.rows, texture.columns)
     most = torch.minimum(_envelope_at_grid(light), texture.mean)
-    stiffness = _stiffness(functional.interpolate(light, (rows, columns), mode="area")[0])
-    wanted = texture.ripple[second] - texture.ripple[first]
+    smoothness = _smoothness_weights(functional.interpolate(light, grid, mode="area")[0])
+    ripple_difference = texture.ripple[pairs.second] - texture.ripple[pairs.first]
     scale = texture.mean.mean().clamp_min(LEAST_LIGHT)
     # The fitted light is a part of the most, which a sigmoid keeps between 0 and 1.
     logit = torch.full_like(most, FIRST_LOGIT, requires_grad=True)
 
     def evaluate(step: int, weights: Weights) -> Losses:
-        found = torch.sigmoid(logit) * most
-        behind = (texture.mean - found).clamp_min(LEAST_LIGHT).log()
+        reflection = torch.sigmoid(logit) * most
+        behind = (texture.mean - reflection).clamp_min(LEAST_LIGHT).log()
         # Not behind[second]: with several threads its gradient adds up in a random order.
-        difference = behind.index_select(0, second) - behind.index_select(0, first)
-        apart = (wanted - difference) / TEXTURE_SPREAD
-        field = (found / scale).T.reshape(3, rows, columns)
-        changes = sum(
-            (stiff * change.abs()).sum()
-            for stiff, change in zip(stiffness, _changes(field), strict=True)
+        difference = behind.index_select(0, pairs.second) - behind.index_select(0, pairs.first)
+        deviation = (ripple_difference - difference) / TEXTURE_SPREAD
+        field = (reflection / scale).T.reshape(3, *grid)
+        roughness = sum(
+            (weight * change.abs()).sum()
+            for weight, change in zip(smoothness, _changes(field), strict=True)
         )
-        contrast = (weight[:, None] * torch.log1p(apart**2)).sum() + changes
-        losses = {"contrast": contrast / (rows * columns), "reflection": field.mean()}
+        contrast = (pairs.likeness[:, None] * torch.log1p(deviation**2)).sum() + roughness
+        losses = {"contrast": contrast / len(texture.mean), "reflection": field.mean()}
         return weighted(losses, weights)
 
     group = ParameterGroup([logit], constant(RATE))
@@ -124,14 +141,71 @@ def light_from_contrast(light: Tensor) -> Tensor:
         Descent([group], betas=(0.9, 0.999), name="the fit of the contrast").run(
             evaluate, WEIGHTS, STEPS
         )
-    answer = (torch.sigmoid(logit.detach()) * most).T.reshape(1, 3, rows, columns)
-    return functional.interpolate(answer, light.shape[-2:], mode="bilinear", align_corners=False)
+    fitted = (torch.sigmoid(logit.detach()) * most).T.reshape(1, 3, *grid)
+    return functional.interpolate(fitted, light.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def lower_envelope(picture: Tensor, reach: int) -> Tensor:
-    """Return each channel's least value within ``reach`` pixels, of ``(1, C, H, W)``."""
-    padded = functional.pad(picture, (reach,) * 4, mode="replicate")
-    return -functional.max_pool2d(-padded, 2 * reach + 1, 1)
+def _measure_texture(light: Tensor) -> TextureGrid:
+    """Measure the texture of one picture ``(1, 3, H, W)`` at the points of the grid."""
+    finest = gaussian_blur(light, 1.0)
+    shading = gaussian_blur(light, RIPPLE_BLUR)
+    ripples = light - shading
+    energy = gaussian_blur(ripples**2, WINDOW).clamp_min(0)
+    total = energy.mean(1, keepdim=True) + LEAST_ENERGY
+    fine_energy, coarse_energy = (
+        gaussian_blur((detail**2).mean(1, keepdim=True), WINDOW).clamp_min(0) + LEAST_BAND_ENERGY
+        for detail in (light - finest, finest - shading)
+    )
+    fineness = FINENESS_WEIGHT * (fine_energy / coarse_energy).log()
+    channels = energy / total / COLOR_DIVISOR
+    skewness = SKEWNESS_WEIGHT * (gaussian_blur(ripples**3, WINDOW) / total**1.5)
+    between_channels = gaussian_blur(ripples * ripples.roll(1, 1), WINDOW) / total
+    kind = torch.cat([fineness, channels, skewness, between_channels], 1)
+    evenness = _spectral_flatness(light - finest) ** EVENNESS_POWER
+    half_even = HALF_EVENNESS**EVENNESS_POWER
+    strength = total / (total + RIPPLE_NOISE**2) * evenness / (evenness + half_even)
+    ripple = ((energy + LEAST_ENERGY).sqrt() + RIPPLE_NOISE / 2).log()
+    rows, columns = strength[..., ::STEP, ::STEP].shape[-2:]
+    return TextureGrid(
+        mean=_at_grid_points(gaussian_blur(light, WINDOW)),
+        ripple=_at_grid_points(ripple),
+        kind=_at_grid_points(kind),
+        strength=_at_grid_points(strength)[:, 0],
+        rows=rows,
+        columns=columns,
+    )
+
+
+def _spectral_flatness(detail: Tensor) -> Tensor:
+    """Return the flatness of a picture's finest detail ``(1, 3, H, W)``, ``(1, 1, H, W)``, 0 to 1.
+
+    It is the ratio of the geometric and the arithmetic mean of the energy in a window.
+    """
+    energy = (detail**2).mean(1, keepdim=True) + PIXEL_NOISE**2
+    return gaussian_blur(energy.log(), WINDOW).exp() / gaussian_blur(energy, WINDOW)
+
+
+def _choose_pairs(texture: TextureGrid) -> TexturePairs:
+    """Choose the pairs of grid points that are compared: near ones, and far ones at random."""
+    rows, columns = texture.rows, texture.columns
+    number = torch.arange(rows * columns).view(rows, columns)
+    chosen: list[tuple[Tensor, Tensor]] = []
+    for down, right in NEAR:
+        if down < rows and abs(right) < columns:
+            left, width = max(0, -right), columns - abs(right)
+            one = number[: rows - down, left : left + width]
+            other = number[down:, left + right : left + right + width]
+            chosen.append((one.flatten(), other.flatten()))
+    draw = torch.Generator().manual_seed(0)
+    count = min(FAR_PAIRS, 4 * rows * columns)
+    far = torch.randint(rows * columns, (2, count), generator=draw)
+    chosen.append((far[0], far[1]))
+    first, second = (torch.cat(each) for each in zip(*chosen, strict=True))
+    distance = (texture.kind[first] - texture.kind[second]).square().sum(1)
+    strength = (texture.strength[first] * texture.strength[second]).sqrt()
+    likeness = (-distance / (2 * SAME_TEXTURE_DISTANCE**2)).exp() * strength
+    kept = (likeness > LEAST_PAIR_LIKENESS) & (first != second)
+    return TexturePairs(first[kept], second[kept], likeness[kept])
 
 
 def _envelope_at_grid(light: Tensor) -> Tensor:
@@ -139,11 +213,11 @@ def _envelope_at_grid(light: Tensor) -> Tensor:
 
     light: ``(1, 3, H, W)``.
     """
-    least = lower_envelope(smooth(light, ENVELOPE_BLUR), ENVELOPE_REACH)
-    return flat(smooth(least, ENVELOPE_SMOOTHING))
+    least = lower_envelope(gaussian_blur(light, ENVELOPE_BLUR), ENVELOPE_REACH)
+    return _at_grid_points(gaussian_blur(least, ENVELOPE_SMOOTHING))
 
 
-def _stiffness(light: Tensor) -> list[Tensor]:
+def _smoothness_weights(light: Tensor) -> list[Tensor]:
     """Return the weight of R's changes to the right and down: less at edges of the picture.
 
     light: ``(3, rows, columns)``, at the grid points.
@@ -159,74 +233,6 @@ def _changes(field: Tensor) -> tuple[Tensor, Tensor]:
     return field.diff(dim=-1), field.diff(dim=-2)
 
 
-def measure(light: Tensor) -> tuple[TextureGrid, tuple[int, int]]:
-    """Measure the texture of one picture ``(1, 3, H, W)``.
-
-    Returns the texture, and the grid's rows and columns.
-    """
-    finest = smooth(light, 1.0)
-    ripples = light - smooth(light, RIPPLE_BLUR)
-    energy = smooth(ripples**2, WINDOW).clamp_min(0)
-    total = energy.mean(1, keepdim=True) + LEAST_ENERGY
-    bands = [
-        smooth((detail**2).mean(1, keepdim=True), WINDOW).clamp_min(0) + LEAST_BAND_ENERGY
-        for detail in (light - finest, finest - smooth(light, RIPPLE_BLUR))
-    ]
-    skew = smooth(ripples**3, WINDOW) / total**1.5
-    across = smooth(ripples * ripples.roll(1, 1), WINDOW) / total
-    fineness = FINENESS_WEIGHT * (bands[0] / bands[1]).log()
-    kind = torch.cat([fineness, energy / total / COLOR_DIVISOR, SKEWNESS_WEIGHT * skew, across], 1)
-    single = ((light - finest) ** 2).mean(1, keepdim=True) + PIXEL_NOISE**2
-    flatness = smooth(single.log(), WINDOW).exp() / smooth(single, WINDOW)
-    even = flatness**EVENNESS_POWER
-    half_even = HALF_EVENNESS**EVENNESS_POWER
-    strength = total / (total + RIPPLE_NOISE**2) * even / (even + half_even)
-    ripple = ((energy + LEAST_ENERGY).sqrt() + RIPPLE_NOISE / 2).log()
-    grid = strength[..., ::STEP, ::STEP].shape[-2:]
-    texture = TextureGrid(
-        flat(smooth(light, WINDOW)), flat(ripple), flat(kind), flat(strength)[:, 0]
-    )
-    return texture, (grid[0], grid[1])
-
-
-def pairs(texture: TextureGrid, rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Choose pairs of grid points whose textures are compared: near ones, and far ones at random.
-
-    rows, columns: of the grid.
-    Returns the numbers of the first and of the second points, ``(P,)`` each, and how alike the
-    textures of each pair are, ``(P,)`` from 0 to 1.
-    """
-    place = torch.arange(rows * columns).view(rows, columns)
-    ends: list[tuple[Tensor, Tensor]] = []
-    for down, right in NEAR:
-        if down < rows and abs(right) < columns:
-            left, width = max(0, -right), columns - abs(right)
-            one = place[: rows - down, left : left + width]
-            other = place[down:, left + right : left + right + width]
-            ends.append((one.flatten(), other.flatten()))
-    draw = torch.Generator().manual_seed(0)
-    count = min(FAR_PAIRS, 4 * rows * columns)
-    far = torch.randint(rows * columns, (2, count), generator=draw)
-    ends.append((far[0], far[1]))
-    first, second = (torch.cat(each) for each in zip(*ends, strict=True))
-    distance = (texture.kind[first] - texture.kind[second]).square().sum(1)
-    strength = (texture.strength[first] * texture.strength[second]).sqrt()
-    weight = (-distance / (2 * SAME_TEXTURE_DISTANCE**2)).exp() * strength
-    kept = (weight > LEAST_PAIR_WEIGHT) & (first != second)
-    return first[kept], second[kept], weight[kept]
-
-
-def flat(picture: Tensor) -> Tensor:
-    """Return the grid points of a picture ``(1, C, H, W)`` as ``(N, C)``."""
+def _at_grid_points(picture: Tensor) -> Tensor:
+    """Return the values of a picture ``(1, C, H, W)`` at the N grid points, ``(N, C)``."""
     return picture[0, :, ::STEP, ::STEP].flatten(1).T.contiguous()
-
-
-def smooth(picture: Tensor, spread: float) -> Tensor:
-    """Blur ``(1, C, H, W)`` by a Gaussian of ``spread`` pixels; edge pixels are repeated."""
-    radius = max(1, round(3 * spread))
-    x = torch.arange(-radius, radius + 1, dtype=picture.dtype)
-    kernel = torch.exp(-0.5 * (x / spread) ** 2)
-    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1).expand(picture.shape[1], -1, -1, -1)
-    padded = functional.pad(picture, (radius,) * 4, mode="replicate")
-    once = functional.conv2d(padded, kernel, groups=picture.shape[1])
-    return functional.conv2d(once, kernel.transpose(-1, -2), groups=picture.shape[1])

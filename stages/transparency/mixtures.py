@@ -20,11 +20,14 @@ from torch.nn import functional
 
 from stages.motion.flow import resize
 from stages.optim.losses import gradients
+from stages.transparency.separated_light import SeparatedLight
 
 STRONGEST = 0.3
 """Part of the gradients that is used, the strongest; the others are mostly noise."""
 SAMPLES = 60_000
 """Largest number of gradients that is used."""
+QUANTILE_SAMPLES = 200_000
+"""Gradients from which the weakest of the strong ones is computed, about."""
 NEGLIGIBLE = 0.1 / 255
 """Gradients below this count as none."""
 FARTHEST = 40.0
@@ -67,7 +70,7 @@ class Line:
     length: float
 
     @property
-    def holds(self) -> bool:
+    def fits(self) -> bool:
         """Whether the pictures differ and lie on the line; two different pictures always do."""
         most = min(MOST_DISTANCE, MOST_DISTANCE_PART * self.length)
         return self.length > IDENTICAL and self.residual < most
@@ -86,10 +89,21 @@ class Ends:
     dependence: float
 
     @property
-    def hold(self) -> bool:
+    def are_unmixed(self) -> bool:
         """Whether the layers differ from the pictures; two frames of a clip have none that do."""
         beyond = self.before + self.after
         return beyond > NEARLY_PURE_ENDS or (beyond > PURE_ENDS and self.dependence < INDEPENDENT)
+
+
+def separate_mixtures(light: Tensor) -> SeparatedLight:
+    """Unmix K pictures ``(K, 3, H, W)`` of the same two layers into layers ``(1, 3, H, W)``.
+
+    The figures hold the weight of the transmission in each picture.
+    """
+    line = fit_line(light)
+    first, second, weights = unmix(line, find_ends(line))
+    figures = {f"weight_{number + 1}": float(weight) for number, weight in enumerate(weights)}
+    return SeparatedLight("unmixing", (first[None], second[None]), figures)
 
 
 def fit_line(pictures: Tensor) -> Line:
@@ -98,11 +112,11 @@ def fit_line(pictures: Tensor) -> Line:
     It goes through their mean along the first principal component.
     """
     mean = pictures.mean(0)
-    away = (pictures - mean).flatten(1).double()
-    values, vectors = torch.linalg.eigh(away @ away.T / away.shape[1])
+    deviation = (pictures - mean).flatten(1).double()
+    values, vectors = torch.linalg.eigh(deviation @ deviation.T / deviation.shape[1])
     # The first picture lies towards the start.
     place = vectors[:, -1] * (1 if float(vectors[0, -1]) <= 0 else -1)
-    along = (place[:, None] * away).sum(0).view_as(mean).to(mean)
+    along = (place[:, None] * deviation).sum(0).view_as(mean).to(mean)
     low, high = float(place.min()), float(place.max())
     return Line(
         start=mean + low * along,
@@ -120,11 +134,11 @@ def unmix(line: Line, ends: Ends) -> tuple[Tensor, Tensor, Tensor]:
     """
     a, b = ends.before, ends.after
     along = line.end - line.start
-    one, other = (line.start - a * along).clamp(0, 1), (line.end + b * along).clamp(0, 1)
+    at_start, at_end = (line.start - a * along).clamp(0, 1), (line.end + b * along).clamp(0, 1)
     weights = (1 + b - line.places) / (1 + a + b)
     if float(weights.mean()) >= 0.5:
-        return one, other, weights
-    return other, one, 1 - weights
+        return at_start, at_end, weights
+    return at_end, at_start, 1 - weights
 
 
 def find_ends(line: Line) -> Ends:
@@ -141,23 +155,23 @@ def find_ends(line: Line) -> Ends:
     scale = math.sqrt(min(1.0, PIXELS / (height * width)))
     if scale < 1:
         ends = resize(ends, (max(1, round(height * scale)), max(1, round(width * scale))))
-    far = _reach(ends[0], ends[1]), _reach(ends[1], ends[0])
+    farthest = _reach(ends[0], ends[1]), _reach(ends[1], ends[0])
     strong = _strong_gradients(ends)
     if not strong.numel():
-        return Ends(far[0], far[1], 0.0)
+        return Ends(*farthest, dependence=0.0)
     # Finer near zero, because the ratio of the weights counts.
     spaced = torch.linspace(0, 1, CANDIDATES, dtype=torch.float64)
-    tried = [torch.expm1(spaced * math.log1p(limit)) for limit in far]
+    before, after = (torch.expm1(spaced * math.log1p(limit)) for limit in farthest)
     # Each layer's term has one unknown, so all pairs cost no more than the two lists.
-    one = torch.stack([_mean_log(strong[0], strong[1], float(a)) for a in tried[0]])
-    other = torch.stack([_mean_log(strong[1], strong[0], float(b)) for b in tried[1]])
-    total = one[:, None] + other[None] - torch.log(1 + tried[0][:, None] + tried[1][None])
-    best = int(total.argmin())
-    size = float((strong**2).sum(0).log().mean())
+    term_a = torch.stack([_mean_log(strong[0], strong[1], float(a)) for a in before])
+    term_b = torch.stack([_mean_log(strong[1], strong[0], float(b)) for b in after])
+    cost = term_a[:, None] + term_b[None] - torch.log(1 + before[:, None] + after[None])
+    best = int(cost.argmin())
+    strength = float((strong**2).sum(0).log().mean())
     return Ends(
-        before=float(tried[0][best // CANDIDATES]),
-        after=float(tried[1][best % CANDIDATES]),
-        dependence=float(total.flatten()[best]) - size,
+        before=float(before[best // CANDIDATES]),
+        after=float(after[best % CANDIDATES]),
+        dependence=float(cost.flatten()[best]) - strength,
     )
 
 
@@ -180,21 +194,23 @@ def _strong_gradients(ends: Tensor) -> Tensor:
     if min(ends.shape[-2:]) >= 8:
         small = functional.avg_pool2d(small, 2)
     both = torch.cat([d.flatten(1) for d in gradients(small)], 1)
-    size = both.norm(dim=0)
+    strength = both.norm(dim=0)
     if both.numel():
-        size = size[size > 0]
-    if not size.numel():
+        strength = strength[strength > 0]
+    if not strength.numel():
         return both[:, :0]
-    least = torch.quantile(size[:: max(1, len(size) // 200_000)], 1 - STRONGEST)
+    step = max(1, len(strength) // QUANTILE_SAMPLES)
+    least = torch.quantile(strength[::step], 1 - STRONGEST)
     both = both[:, both.norm(dim=0) >= least.clamp_min(1e-9)]
     return both[:, :: max(1, both.shape[1] // SAMPLES)]
 
 
 def _reach(near: Tensor, far: Tensor) -> float:
     """Return how far beyond ``near``, seen from ``far``, nearly all values stay within [0, 1]."""
-    away = (near - far).flatten().double()
-    place = near.flatten().double()
+    direction = (near - far).flatten().double()
+    value = near.flatten().double()
     # Rounded values may lie a little outside, which says nothing where both ends are black.
-    room = (torch.where(away > 0, 1 - place, place) + ROUNDING_SLACK) / away.abs().clamp_min(1e-9)
+    free = torch.where(direction > 0, 1 - value, value) + ROUNDING_SLACK
+    room = free / direction.abs().clamp_min(1e-9)
     rank = max(1, round(OUTSIDE_PART * room.numel()))
     return min(FARTHEST, max(0.0, float(room.kthvalue(rank).values)))

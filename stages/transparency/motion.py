@@ -1,4 +1,4 @@
-"""Track two layers that lie over each other: homographies, refined by optical flow.
+"""Track two layers that lie over each other, by homographies and by optical flow on top of them.
 
 A corner belongs to one layer and is tracked with it, whereas dense flow of the sum settles between
 the two. The largest set of corners that move alike is the dominant layer (Xue et al., SIGGRAPH
@@ -8,7 +8,7 @@ the two. The largest set of corners that move alike is the dominant layer (Xue e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.motion.flow import FramePair, flows, warp
+from stages.motion.flow import FramePair, flows, shrunk, warp
 
 CORNERS = 800
 """Largest number of corners tracked in a frame."""
@@ -52,7 +52,7 @@ COMPARED_POINTS = 5
 LEAST_DEPTH = 1e-6
 """Least depth of a pixel that a homography is divided by."""
 TRACKED = 320 * 180
-"""Pixels of the small frames in which corners are tracked as well."""
+"""Pixels of the small frames in which corners are tracked as well, and layers registered."""
 
 Homography = NDArray[np.float64]
 Points = NDArray[np.float32]
@@ -69,27 +69,31 @@ def white_level(values: Tensor) -> Tensor:
     return torch.quantile(sample, WHITE_QUANTILE).clamp_min(LEAST_WHITE)
 
 
-def gray(pictures: Tensor) -> list[NDArray[np.uint8]]:
+def gray_pictures(pictures: Tensor) -> list[NDArray[np.uint8]]:
     """Return ``(T, 3, H, W)`` as 8-bit grey pictures, brightened together to track dim layers."""
     light = pictures.mean(1)
     bright = (light / white_level(light)).clamp(0, 1)
     return list((255 * bright).round().to("cpu", torch.uint8).numpy())
 
 
-@dataclass(frozen=True)
-class LayerMotions:
-    """The motions of two layers.
+class LayerMotions(NamedTuple):
+    """The motions of two layers: homographies from the first frame's coordinates to every frame's.
 
-    dominant, other: homographies from the first frame's coordinates to every frame's. agreed: the
-    share of tracked corners that follow each.
+    dominant: of the layer that more corners follow. other: of the other one.
     """
 
     dominant: list[Homography]
     other: list[Homography]
-    agreed: tuple[float, float]
 
 
-KnownMotions = dict[tuple[int, bytes, bytes], list[tuple[Homography, float]]]
+class FollowedMotion(NamedTuple):
+    """A motion from one frame to the next, and the share of the corners that follow it, 0 to 1."""
+
+    homography: Homography
+    share: float
+
+
+KnownMotions = dict[tuple[int, bytes, bytes], list[FollowedMotion]]
 """What :func:`motions_between` found from a frame to the next one, by that frame's number and the
 two guesses."""
 
@@ -106,40 +110,35 @@ def two_motions(
     known: keeps what was tracked, for another call with the same pictures.
     """
     known = {} if known is None else known
-    seen = gray(pictures)
-    steps: list[tuple[Homography, Homography]] = []
-    votes = np.zeros(2)
+    grays = gray_pictures(pictures)
+    shares = np.zeros(2)
     last = np.eye(3), np.eye(3)
-    for number, (before, after) in enumerate(zip(seen, seen[1:], strict=False)):
+    first_layer, second_layer = [np.eye(3)], [np.eye(3)]
+    for number, (before, after) in enumerate(zip(grays, grays[1:], strict=False)):
         key = number, last[0].tobytes(), last[1].tobytes()
         if key not in known:
             known[key] = motions_between(before, after, last)
         found = known[key]
         if steady or len(found) < 2:
             found = _assigned(found, last, (before.shape[0], before.shape[1]))
-        votes += [count for _, count in found]
-        last = found[0][0], found[1][0]
-        steps.append(last)
-    first = [np.eye(3)]
-    second = [np.eye(3)]
-    for one, other in steps:
-        first.append(one @ first[-1])
-        second.append(other @ second[-1])
-    share = votes / max(1, len(steps))
-    if share[1] > share[0]:
-        return LayerMotions(second, first, (float(share[1]), float(share[0])))
-    return LayerMotions(first, second, (float(share[0]), float(share[1])))
+        shares += [each.share for each in found]
+        last = found[0].homography, found[1].homography
+        first_layer.append(last[0] @ first_layer[-1])
+        second_layer.append(last[1] @ second_layer[-1])
+    shares = shares / max(1, len(grays) - 1)
+    if shares[1] > shares[0]:
+        return LayerMotions(second_layer, first_layer)
+    return LayerMotions(first_layer, second_layer)
 
 
-def moves(pictures: Tensor) -> bool:
-    """Tell whether corners in ``(T, 3, H, W)`` move, beyond noise, between any two frames."""
-    found = two_motions(pictures)
+def has_motion(pictures: Tensor) -> bool:
+    """Return whether corners in ``(T, 3, H, W)`` move, beyond noise, between any two frames."""
     size = (pictures.shape[-2], pictures.shape[-1])
-    return leaves_its_place((found.dominant, found.other), size)
+    return leaves_its_place(two_motions(pictures), size)
 
 
 def leaves_its_place(homographies: Sequence[Sequence[Homography]], size: tuple[int, int]) -> bool:
-    """Tell whether any layer moves, beyond noise, in any frame.
+    """Return whether any layer moves, beyond noise, in any frame.
 
     homographies: for each layer, those to every frame. size: height and width of a frame.
     """
@@ -156,24 +155,6 @@ def dominant_motion(pictures: Tensor) -> list[Homography]:
     return two_motions(pictures).dominant
 
 
-def _assigned(
-    found: list[tuple[Homography, float]],
-    last: tuple[Homography, Homography],
-    size: tuple[int, int],
-) -> list[tuple[Homography, float]]:
-    """Assign one step's motions to the two layers, such that the layers go on most as before."""
-    if not found:
-        return [(last[0], 0.0), (last[1], 0.0)]
-    if len(found) == 1:
-        near = [distance(found[0][0], each, size) for each in last]
-        if near[0] <= near[1]:
-            return [found[0], (last[1], 0.0)]
-        return [(last[0], 0.0), found[0]]
-    straight = distance(found[0][0], last[0], size) + distance(found[1][0], last[1], size)
-    crossed = distance(found[0][0], last[1], size) + distance(found[1][0], last[0], size)
-    return found if straight <= crossed else found[::-1]
-
-
 def distance(one: Homography, other: Homography, size: tuple[int, int]) -> float:
     """Return the mean distance, in pixels, of where two homographies put points of a picture.
 
@@ -182,8 +163,14 @@ def distance(one: Homography, other: Homography, size: tuple[int, int]) -> float
     columns, rows = (np.linspace(0, side, COMPARED_POINTS) for side in (size[1], size[0]))
     x, y = np.meshgrid(columns, rows)
     points = np.stack([x, y], -1).reshape(-1, 1, 2)
-    apart = cv2.perspectiveTransform(points, one) - cv2.perspectiveTransform(points, other)
-    return float(np.linalg.norm(apart, axis=2).mean())
+    offset = cv2.perspectiveTransform(points, one) - cv2.perspectiveTransform(points, other)
+    return float(np.linalg.norm(offset, axis=2).mean())
+
+
+def picture_corners(size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the corners of a picture of ``size`` (height, width), ``(4, 1, 2)``."""
+    height, width = size
+    return np.array([[[0, 0]], [[width, 0]], [[0, height]], [[width, height]]], np.float64)
 
 
 def at_size(
@@ -195,9 +182,18 @@ def at_size(
     return one, two
 
 
+def at_tracked_size(
+    frames: Tensor, homographies: LayerHomographies
+) -> tuple[Tensor, LayerHomographies]:
+    """Return frames ``(T, 3, H, W)`` at the size of small frames, and the homographies for it."""
+    small = shrunk(frames, TRACKED)
+    size = (frames.shape[-2], frames.shape[-1])
+    return small, at_size(homographies, size, (small.shape[-2], small.shape[-1]))
+
+
 def motions_between(
     before: NDArray[np.uint8], after: NDArray[np.uint8], guesses: tuple[Homography, Homography]
-) -> list[tuple[Homography, float]]:
+) -> list[FollowedMotion]:
     """Find up to two homographies from ``before`` to ``after`` that many corners follow.
 
     before, after: grey pictures ``(H, W)``. guesses: where tracking starts, one motion per layer.
@@ -216,53 +212,11 @@ def motions_between(
     starts, ends = [], []
     for guess in guesses if distance(*guesses, (height, width)) > 1 else guesses[:1]:
         expected = cv2.perspectiveTransform(corners, guess).astype(np.float32)
-        there, back = _tracked(before, after, corners, expected)
+        forth, back = _tracked(before, after, corners, expected)
         kept = np.linalg.norm(back - corners, axis=2)[:, 0] < TRACK_TOLERANCE
         starts.append(corners[kept])
-        ends.append(there[kept])
+        ends.append(forth[kept])
     return _dominant_motions(np.concatenate(starts), np.concatenate(ends), (height, width))
-
-
-def _dominant_motions(
-    begin: Points, end: Points, size: tuple[int, int]
-) -> list[tuple[Homography, float]]:
-    """Find up to two homographies that many corners follow, one after the other (RANSAC).
-
-    begin, end: where n corners are in two pictures, ``(n, 1, 2)``. size: height and width of these.
-    Returns each homography with the share of corners that follow it.
-    """
-    height, width = size
-    rim = np.array([[[0, 0]], [[width, 0]], [[0, height]], [[width, height]]], np.float64)
-    found: list[tuple[Homography, float]] = []
-    total = len(begin)
-    while len(found) < 2 and len(begin) >= LEAST_CORNERS:
-        answer, inside = cv2.findHomography(
-            begin,
-            end,
-            cv2.RANSAC,
-            HOMOGRAPHY_TOLERANCE,
-            maxIters=RANSAC_ITERATIONS,
-            confidence=RANSAC_CONFIDENCE,
-        )
-        if answer is None or inside.sum() < max(LEAST_CORNERS, LEAST_CORNER_PART * total):
-            break
-        matrix = np.asarray(answer, np.float64)
-        moved = np.linalg.norm(cv2.perspectiveTransform(rim, matrix) - rim, axis=2).max()
-        same = found and distance(matrix, found[0][0], (height, width)) < LEAST_DISTANCE
-        if moved < FARTHEST_MOVE * np.hypot(height, width) and not same:
-            found.append((matrix, float(inside.sum()) / total))
-        begin, end = begin[inside[:, 0] == 0], end[inside[:, 0] == 0]
-    return found
-
-
-def _tracked(
-    before: NDArray[np.uint8], after: NDArray[np.uint8], corners: Points, guess: Points
-) -> tuple[Points, Points]:
-    """Track corners ``(n, 1, 2)`` to the next picture and back again (pyramidal Lucas-Kanade)."""
-    options = dict(winSize=(15, 15), maxLevel=4, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
-    there, _, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, guess.copy(), **options)  # type: ignore[call-overload]
-    back, _, _ = cv2.calcOpticalFlowPyrLK(after, before, there, corners.copy(), **options)  # type: ignore[call-overload]
-    return there, back
 
 
 def flow_of(homographies: list[Homography], pair: FramePair, size: tuple[int, int]) -> Tensor:
@@ -279,7 +233,7 @@ def flow_of(homographies: list[Homography], pair: FramePair, size: tuple[int, in
     return torch.stack([across / depth - x, down / depth - y]).float()
 
 
-def refined(
+def refined_flows(
     layer: Tensor, homographies: list[Homography], pairs: Iterable[FramePair]
 ) -> Mapping[FramePair, Tensor]:
     """Return the optical flow of ``layer`` ``(T, 3, H, W)`` for ``pairs``, ``(2, H, W)`` each.
@@ -291,7 +245,70 @@ def refined(
     for pair in sorted(set(pairs)):
         base = flow_of(homographies, pair, size)[None]
         carried = warp(layer[pair[1]][None], base)
-        rest = flows(torch.cat([layer[pair[0]][None], carried]), [(0, 1)])[0, 1][None]
-        # Follow the rest first, then the homography from where it leads to.
-        found[pair] = (rest + warp(base, rest))[0]
+        residual = flows(torch.cat([layer[pair[0]][None], carried]), [(0, 1)])[0, 1][None]
+        # Follow the residual flow first, then the homography from where it leads to.
+        found[pair] = (residual + warp(base, residual))[0]
     return found
+
+
+def _assigned(
+    found: list[FollowedMotion],
+    last: tuple[Homography, Homography],
+    size: tuple[int, int],
+) -> list[FollowedMotion]:
+    """Assign one step's motions to the two layers, such that the layers go on most as before.
+
+    found: none, one or two motions. last: the step before, of each layer. A layer without a motion
+    keeps its last one.
+    """
+    if not found:
+        return [FollowedMotion(last[0], 0.0), FollowedMotion(last[1], 0.0)]
+    if len(found) == 1:
+        (only,) = found
+        near = [distance(only.homography, each, size) for each in last]
+        if near[0] <= near[1]:
+            return [only, FollowedMotion(last[1], 0.0)]
+        return [FollowedMotion(last[0], 0.0), only]
+    one, other = found[0].homography, found[1].homography
+    straight = distance(one, last[0], size) + distance(other, last[1], size)
+    crossed = distance(one, last[1], size) + distance(other, last[0], size)
+    return found if straight <= crossed else found[::-1]
+
+
+def _dominant_motions(starts: Points, ends: Points, size: tuple[int, int]) -> list[FollowedMotion]:
+    """Find up to two homographies that many corners follow, one after the other (RANSAC).
+
+    starts, ends: where n corners are in two pictures, ``(n, 1, 2)``. size: height and width of
+    these.
+    """
+    rim = picture_corners(size)
+    found: list[FollowedMotion] = []
+    total = len(starts)
+    while len(found) < 2 and len(starts) >= LEAST_CORNERS:
+        answer, follows = cv2.findHomography(
+            starts,
+            ends,
+            cv2.RANSAC,
+            HOMOGRAPHY_TOLERANCE,
+            maxIters=RANSAC_ITERATIONS,
+            confidence=RANSAC_CONFIDENCE,
+        )
+        if answer is None or follows.sum() < max(LEAST_CORNERS, LEAST_CORNER_PART * total):
+            break
+        matrix = np.asarray(answer, np.float64)
+        moved = np.linalg.norm(cv2.perspectiveTransform(rim, matrix) - rim, axis=2).max()
+        is_same = found and distance(matrix, found[0].homography, size) < LEAST_DISTANCE
+        if moved < FARTHEST_MOVE * np.hypot(*size) and not is_same:
+            found.append(FollowedMotion(matrix, float(follows.sum()) / total))
+        starts, ends = starts[follows[:, 0] == 0], ends[follows[:, 0] == 0]
+    return found
+
+
+def _tracked(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], corners: Points, guess: Points
+) -> tuple[Points, Points]:
+    """Track corners ``(n, 1, 2)`` to the next picture and back again (pyramidal Lucas-Kanade)."""
+    options = dict(winSize=(15, 15), maxLevel=4, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
+    forth, _, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, guess.copy(), **options)  # type: ignore[call-overload]
+    back, _, _ = cv2.calcOpticalFlowPyrLK(after, before, forth, corners.copy(), **options)  # type: ignore[call-overload]
+    return forth, back

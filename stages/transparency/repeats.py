@@ -1,4 +1,4 @@
-"""Take apart two repeating textures that add up in one picture.
+"""Separate two repeating textures that add up in one picture.
 
 With ``D_u I(x) = I(x + u) - I(x)``, a texture A that repeats after the shift u has ``D_u A = 0``.
 So if A repeats after u and B after v, then ``D_u D_v (A + B) = 0``. No ordinary picture has such
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from torch.nn import functional
 
 from stages.mixing.layer_sum import to_space
 from stages.optim.conjugate_gradients import conjugate_gradients
-from stages.transparency.contrast import smooth
+from stages.transparency.filters import gaussian_blur
 
 SIDE = 192
 """Largest side of the middle part that is searched for shifts, in pixels."""
@@ -121,25 +122,18 @@ def find_textures(picture: Tensor) -> TwoTextures | None:
     reach = int(REACH * side)
     change = changes(values, reach) / noise
     usable = _long_enough(reach) & (change > LEAST_CHANGE)
-    best: tuple[float, Shift, Shift] | None = None
-    for first in _lowest(change, usable, TRIED):
-        rest = changes(difference(values, first), reach) / (2 * noise)
-        for second in _lowest(rest, usable, 1):
-            alone = min(float(change[_index(shift, reach)]) for shift in (first, second))
-            residual = float(rest[_index(second, reach)]) / alone
-            if best is None or residual < best[0]:
-                best = residual, first, second
-    if best is None or best[0] > EVIDENCE:
+    best = _best_shifts(values, change, usable, noise)
+    if best is None or best.residual > EVIDENCE:
         return None
-    _, first, second = best
-    residual = residual_in_quarters(values, first, second)
+    residual = residual_in_quarters(values, best.first, best.second)
     if residual > EVIDENCE:
         return None
-    kinds = []
-    for shift in (second, first):
-        rest = changes(difference(values, shift), reach) / (2 * noise)
-        kinds.append(_kind(rest, usable))
-    return TwoTextures(kinds[0] or (first,), kinds[1] or (second,), residual)
+    # The first texture repeats after the shifts that undo what the second shift leaves.
+    kinds = [
+        _shifts_of_kind(_change_left(values, shift, reach, noise), usable)
+        for shift in (best.second, best.first)
+    ]
+    return TwoTextures(kinds[0] or (best.first,), kinds[1] or (best.second,), residual)
 
 
 def separate_textures(picture: Tensor, textures: TwoTextures) -> tuple[Tensor, Tensor]:
@@ -171,7 +165,7 @@ def contrast(picture: Tensor) -> Tensor:
     values = picture.flatten(1).T
     fitted = surfaces @ torch.linalg.lstsq(surfaces, values).solution
     flat: Tensor = (values - fitted).T.reshape(picture.shape)
-    return flat - smooth(flat[None], BLUR)[0]
+    return flat - gaussian_blur(flat[None], BLUR)[0]
 
 
 def residual_in_quarters(values: Tensor, first: Shift, second: Shift) -> float:
@@ -252,7 +246,42 @@ def _long_enough(reach: int) -> Tensor:
 
 
 def _index(shift: Shift, reach: int) -> tuple[int, int]:
+    """Return the row and column of a shift in the result of :func:`changes`."""
     return shift[0], shift[1] + reach
+
+
+class _ShiftPair(NamedTuple):
+    """Two shifts, and the change that both leave, in parts of what the better one leaves."""
+
+    residual: float
+    first: Shift
+    second: Shift
+
+
+def _best_shifts(values: Tensor, change: Tensor, usable: Tensor, noise: float) -> _ShiftPair | None:
+    """Return the pair of usable shifts that together leave the least change; ``None`` if none is.
+
+    values: the contrast, ``(3, H, W)``. change: what each shift leaves, in parts of that of
+    ``noise``, ``(reach + 1, 2 reach + 1)``. usable: the same shape, of bool.
+    """
+    reach = change.shape[0] - 1
+    best: _ShiftPair | None = None
+    for first in _lowest(change, usable, TRIED):
+        left = _change_left(values, first, reach, noise)
+        for second in _lowest(left, usable, 1):
+            alone = min(float(change[_index(shift, reach)]) for shift in (first, second))
+            residual = float(left[_index(second, reach)]) / alone
+            if best is None or residual < best.residual:
+                best = _ShiftPair(residual, first, second)
+    return best
+
+
+def _change_left(values: Tensor, shift: Shift, reach: int, noise: float) -> Tensor:
+    """Return what every second shift leaves of a picture's change, ``(reach + 1, 2 reach + 1)``.
+
+    values: ``(3, H, W)``. shift: the first one. The result is in parts of that of ``noise``.
+    """
+    return changes(difference(values, shift), reach) / (2 * noise)
 
 
 def _lowest(change: Tensor, usable: Tensor, count: int) -> list[Shift]:
@@ -268,16 +297,16 @@ def _lowest(change: Tensor, usable: Tensor, count: int) -> list[Shift]:
     return [(int(row), int(column) - reach) for row, column in places[order]]
 
 
-def _kind(rest: Tensor, usable: Tensor) -> tuple[Shift, ...]:
-    """Return the shifts after which the rest repeats that another shift left.
+def _shifts_of_kind(left: Tensor, usable: Tensor) -> tuple[Shift, ...]:
+    """Return all shifts of the kind of the best one.
 
-    rest: its change by shift, as in :func:`_lowest`.
+    left: the change that each leaves, by shift, as in :func:`_lowest`.
     """
-    reach = rest.shape[0] - 1
-    found = _lowest(rest, usable, MOST_SHIFTS)
-    least = min(float(rest[_index(shift, reach)]) for shift in found)
+    reach = left.shape[0] - 1
+    found = _lowest(left, usable, MOST_SHIFTS)
+    least = min(float(left[_index(shift, reach)]) for shift in found)
     most = max(SAME_EVIDENCE * least, LEAST_CHANGE * EVIDENCE)
-    return tuple(shift for shift in found if float(rest[_index(shift, reach)]) <= most)
+    return tuple(shift for shift in found if float(left[_index(shift, reach)]) <= most)
 
 
 def _solve(picture: Tensor, textures: TwoTextures) -> Tensor:

@@ -13,10 +13,16 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from stages.transparency.evidence import FEWEST, SPAN, details_of, picture_of, tracked
-from stages.transparency.mosaic import fitted_frames, interpolation
-from stages.transparency.motion import Homography, LayerHomographies, at_size
-from stages.transparency.registration import Picture, registered
+from stages.transparency.mosaic import fitted_frames, interpolation_matrix
+from stages.transparency.motion import (
+    Homography,
+    LayerHomographies,
+    at_size,
+    at_tracked_size,
+    picture_corners,
+)
+from stages.transparency.registration import Picture, picture_of, registered_views
+from stages.transparency.sum_evidence import FEWEST_FRAMES, SPAN, neighbors_of, views_from
 
 Piece = dict[int, Homography]
 """Homographies from the middle of a piece to each of its frames, by the frame's number."""
@@ -25,12 +31,13 @@ Piece = dict[int, Homography]
 def registered_motions(frames: Tensor, motions: LayerHomographies) -> LayerHomographies:
     """Return the motions of two layers that add up, registered to the frames.
 
-    frames: ``(T, 3, H, W)``, encoded. motions: to start with, in pixels of these frames. Of fewer
-    than :data:`stages.transparency.evidence.FEWEST` frames, they are returned as they are.
+    Those of too few frames are returned as they are.
+
+    frames: ``(T, 3, H, W)``, encoded. motions: to start with, in pixels of these frames.
     """
-    if len(frames) < FEWEST:
+    if len(frames) < FEWEST_FRAMES:
         return motions
-    small, homographies = tracked(frames, motions)
+    small, homographies = at_tracked_size(frames, motions)
     size = (small.shape[-2], small.shape[-1])
     used = fitted_frames(len(frames))
     pictures = [picture_of(small[t]).mean(2) for t in used]
@@ -52,10 +59,9 @@ def _registered_piece(
     pictures: grey, ``(h, w)``. starts: of each layer, the homographies to all of these pictures
     from the same frame.
     """
-    near = range(max(0, middle - SPAN), min(len(pictures), middle + SPAN + 1))
-    others = [at for at in near if at != middle]
-    views = [[layer[at] @ np.linalg.inv(layer[middle]) for at in others] for layer in starts]
-    found = registered(pictures[middle], [pictures[at] for at in others], views, details_of)
+    others = neighbors_of(middle, len(pictures))
+    views = views_from(middle, others, starts)
+    found = registered_views(pictures[middle], [pictures[at] for at in others], views)
     return [{middle: np.eye(3), **dict(zip(others, layer, strict=True))} for layer in found]
 
 
@@ -83,17 +89,15 @@ def _corrected(
     """Return a layer's motion with the corrections of the frames used, for all frames.
 
     motion: homographies from the first frame to each. registered_to: those to the frames ``used``.
-    size: height and width of a frame. What is corrected is where the frame's corners are put.
+    size: height and width of a frame. The frame's corners are corrected.
     """
-    height, width = size
-    rim = np.array([[[0, 0]], [[width, 0]], [[0, height]], [[width, height]]], np.float64)
-    put = np.stack([cv2.perspectiveTransform(rim, each) for each in motion])
-    known = np.stack([cv2.perspectiveTransform(rim, each) for each in registered_to])
-    between = interpolation(used, len(motion)).numpy()
-    moved = put + np.tensordot(between, known - put[used], 1)
+    corners = picture_corners(size)
+    moved = np.stack([cv2.perspectiveTransform(corners, each) for each in motion])
+    registered = np.stack([cv2.perspectiveTransform(corners, each) for each in registered_to])
+    between = interpolation_matrix(used, len(motion)).numpy()
+    corrected = moved + np.tensordot(between, registered - moved[used], 1)
+    start = corners.astype(np.float32)
     return [
-        np.asarray(
-            cv2.getPerspectiveTransform(rim.astype(np.float32), each.astype(np.float32)), np.float64
-        )
-        for each in moved
+        np.asarray(cv2.getPerspectiveTransform(start, end.astype(np.float32)), np.float64)
+        for end in corrected
     ]

@@ -8,42 +8,49 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stages.segment.votes import blurred
+from stages.segment.votes import blurred, cells_of
 
 MOST_BY_COLOR = 4.0  # most log-odds by colours
 
 
-def color_odds(
-    features: Sequence[Tensor],
-    bins: Sequence[int],
-    foreground: Tensor,
-    background: Tensor,
-    rare: float,
-    kernels: Sequence[int] = (1,),
-) -> Tensor:
-    """Return each pixel's log-odds ``(h, w)`` of the foreground, by how common its features are.
-
-    They are the logarithm of the ratio of two densities, of the foreground and of the background.
+class ColorDensities:
+    """The densities of the colours of a picture's foreground and background, as histograms.
 
     features: tensors of h·w values in [0, 1]: colours, and coordinates for local densities.
     bins: the number of bins of each feature.
-    foreground, background: how much each pixel counts for either density, ``(h, w)``, not negative.
     rare: added to both densities, so that a few pixels of a rare colour decide nothing.
     kernels: the squared widths of the densities' kernels in bins, rising; their mean is used.
     """
-    cell = torch.zeros(foreground.numel(), dtype=torch.long)
-    for feature, number in zip(features, bins, strict=True):
-        cell = cell * number + (feature.flatten() * number).long().clamp(0, number - 1)
-    densities = []
-    for weight in (foreground, background):
-        counts = torch.bincount(cell, weight.flatten(), math.prod(bins)).view(*bins)
+
+    def __init__(
+        self,
+        features: Sequence[Tensor],
+        bins: Sequence[int],
+        rare: float,
+        kernels: Sequence[int] = (1,),
+    ) -> None:
+        self._cells = cells_of(features, bins)
+        self._bins = bins
+        self._rare = rare
+        self._kernels = kernels
+
+    def odds(self, foreground: Tensor, background: Tensor) -> Tensor:
+        """Return each pixel's log-odds ``(h, w)`` of the foreground, by how common its colour is.
+
+        They are the logarithm of the ratio of both densities.
+
+        foreground, background: how much each pixel counts for either density, ``(h, w)``, not
+        negative.
+        """
+        ratio = self._density(foreground) / self._density(background)
+        return torch.log(ratio).clamp(-MOST_BY_COLOR, MOST_BY_COLOR).view(foreground.shape)
+
+    def _density(self, weight: Tensor) -> Tensor:
+        """Return the density at each pixel's colour, ``(h w,)``. weight: of pixels, ``(h, w)``."""
+        counts = torch.bincount(self._cells, weight.flatten(), math.prod(self._bins))
+        smoothed = _smoothed(counts.view(*self._bins), self._kernels)
         total = float(weight.sum()) + 1e-6
-        densities.append((_smoothed(counts, kernels).flatten() / total)[cell] + rare)
-    return (
-        torch.log(densities[0] / densities[1])
-        .clamp(-MOST_BY_COLOR, MOST_BY_COLOR)
-        .view(foreground.shape)
-    )
+        return (smoothed.flatten() / total)[self._cells] + self._rare
 
 
 def _smoothed(counts: Tensor, kernels: Sequence[int]) -> Tensor:
@@ -52,11 +59,11 @@ def _smoothed(counts: Tensor, kernels: Sequence[int]) -> Tensor:
     kernels: how often each blur applies a kernel of one bin, rising.
     """
     total = torch.zeros_like(counts)
-    smooth = counts
+    blurred_counts = counts
     done = 0
     for times in kernels:
         for _ in range(times - done):
-            smooth = blurred(smooth)
-        total = total + smooth / len(kernels)
+            blurred_counts = blurred(blurred_counts)
+        total = total + blurred_counts / len(kernels)
         done = times
     return total

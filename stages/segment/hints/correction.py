@@ -1,4 +1,4 @@
-"""Correct the matte of an earlier run where new hints disagree with it; keep the rest as it was.
+"""Correct the matte of an earlier run where new hints disagree with it, and nowhere else.
 
 The steps, in order:
 
@@ -21,21 +21,21 @@ from torch import Tensor
 
 from stages.context import SeparationContext
 from stages.motion.flow import resize
-from stages.segment.background import dilate
 from stages.segment.cut import upsampled
 from stages.segment.guided_filter import EDGE_RADIUS, guided_filter
 from stages.segment.hints.evidence import evidence_where_drawn
-from stages.segment.hints.growth import grown, part_around
+from stages.segment.hints.growth import grow_correction, part_around
 from stages.segment.hints.marked_frames import Marked, MarkedFrame, regions_at
+from stages.segment.margins import dilate
 from stages.segment.motion import WindowMotion
 
 LEAST_CARRIED = 0.05  # a carried correction whose absolute value is lower is not carried on
-LEAST_CORRECTED = 0.5  # least absolute value of a correction that changes its pixel
+LEAST_CORRECTION = 0.5  # least absolute value of a correction that changes its pixel
 
 
 @dataclass(frozen=True)
 class Correction:
-    """Hold what hints change in the matte of an earlier run.
+    """What hints change in the matte of an earlier run.
 
     earlier: that matte, ``(T, 1, H, W)`` in [0, 1].
     signs: 1 where foreground is added, -1 where it is taken away, else 0; ``(T, 1, h, w)``.
@@ -91,11 +91,11 @@ def find_correction(
             marked[place] = MarkedFrame(known, 2 * earlier[place] - 1)
             certain[place] = known.foreground.float() - known.background.float()
         if new:
-            signs[place] = grown(frame, earlier[place], new, certain[place])
+            signs[place] = grow_correction(frame, earlier[place], new, certain[place])
     if motion is not None:
         signs = _with_window_before(signs, earlier, context)
-        signs = carried(signs, frames, certain, motion)
-    signs = torch.where(signs.abs() >= LEAST_CORRECTED, signs.sign(), 0.0)
+        signs = _follow_correction(signs, frames, certain, motion)
+    signs = torch.where(signs.abs() >= LEAST_CORRECTION, signs.sign(), 0.0)
     # What is on the right side already keeps its soft edge.
     signs = torch.where((signs > 0) == (earlier > 0.5), 0.0, signs)
     return Correction(context.earlier_matte, signs[:, None], marked)
@@ -115,7 +115,9 @@ def _with_window_before(signs: Tensor, earlier: Tensor, context: SeparationConte
     return torch.cat([shared, signs[count:]])
 
 
-def carried(correction: Tensor, frames: Tensor, certain: Tensor, motion: WindowMotion) -> Tensor:
+def _follow_correction(
+    correction: Tensor, frames: Tensor, certain: Tensor, motion: WindowMotion
+) -> Tensor:
     """Return the correction ``(T, h, w)``, followed from its frames to all others.
 
     frames: ``(T, 3, h, w)`` in [0, 1]. certain: 1 and -1 where a hint is certain, ``(T, h, w)``.
@@ -126,16 +128,18 @@ def carried(correction: Tensor, frames: Tensor, certain: Tensor, motion: WindowM
         aligned = torch.where(certain[t] * aligned < 0, 0.0, aligned)
         return torch.where(correction[t] != 0, correction[t], aligned)[None]
 
-    forwards, backwards = (way[:, 0] for way in motion.followed(correction[:, None], merge))
+    forwards, backwards = (
+        carried[:, 0] for carried in motion.carried_both_ways(correction[:, None], merge)
+    )
     return torch.where(forwards.abs() >= backwards.abs(), forwards, backwards)
 
 
 def _aligned(correction: Tensor, frame: Tensor) -> Tensor:
     """Return a carried correction ``(h, w)``, aligned with the edges of its frame ``(3, h, w)``."""
-    there = correction.abs() > LEAST_CARRIED
-    if not bool(there.any()):
+    is_carried = correction.abs() > LEAST_CARRIED
+    if not bool(is_carried.any()):
         return torch.zeros_like(correction)
-    part = part_around(there, 4 * EDGE_RADIUS)
+    part = part_around(is_carried, 4 * EDGE_RADIUS)
     values, guide = correction[part][None, None], frame[(slice(None), *part)][None]
     aligned = torch.zeros_like(correction)
     aligned[part] = guided_filter(values, guide)[0, 0].clamp(-1, 1)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stages.segment.cut import cut
 from stages.segment.guided_filter import guided_filter
-from stages.segment.hints.color_odds import color_odds
+from stages.segment.hints.color_odds import ColorDensities
 from stages.segment.hints.evidence import RegionEvidence
 from stages.segment.hints.relaxed_cut import edge_weights, relaxed_cut
 from stages.segment.lab import lab_colors, spread_colors
@@ -38,11 +38,11 @@ FEW_KERNELS = (1, 4)
 FEW_POINTS = 0.002  # part of the picture up to which what is marked is a few points
 LOCAL_BINS = (10, 8, 6, 12, 7)
 """Bins of L, a, b, x and y of the local densities."""
-LOCAL_SHARE = 0.5  # weight of the local log-odds; the picture's have 1
+LOCAL_WEIGHT = 0.5  # weight of the local log-odds; the picture's have 1
 RARE = 5e-5  # share of pixels added to each density: a few of a rare colour decide nothing
 LOCAL_RARE = RARE / 20  # the same for local densities, which have more bins
 UNMARKED = -0.5  # log-odds of a pixel of which nothing is known
-CUT_SHARE = 0.05  # weight of log-odds against the outline's length
+CUT_WEIGHT = 0.05  # weight of log-odds against the outline's length
 MARKED = 2.0  # times that a certain foreground pixel counts as one that was found
 CERTAIN = 50.0  # log-odds that no outline overrules
 SURE_IN_BOX = 0.05  # a probability this near to 0 or 1 is not changed by the last cut of a box
@@ -59,28 +59,66 @@ def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None 
     picture: ``(3, h, w)`` in [0, 1]. known: what the user's regions say, at this size.
     learned_from: the pixels whose colours are learnt, ``(h, w)`` of bool; all unless given.
     """
-    colors = spread_colors(picture[None])
-    x, y = _coordinates(known.prior.shape[0], known.prior.shape[1])
     edges = edge_weights(lab_colors(picture[None])[0])
-    marked_part = float(known.foreground.float().mean())
-    kernels = FEW_KERNELS if 0 < marked_part <= FEW_POINTS else COLOR_KERNEL
-    base = known.prior + UNMARKED
+    in_picture, in_place = _densities(picture, known)
+    prior = known.prior + UNMARKED
     foreground, background = _first_weights(known)
-    found = soft = base
+    found = chance = prior
     for turn in range(TURNS):
         if learned_from is not None:
             foreground, background = foreground * learned_from, background * learned_from
-        odds = base + color_odds(colors, [COLOR_BINS] * 3, foreground, background, RARE, kernels)
+        odds = prior + in_picture.odds(foreground, background)
         if turn:
-            near = color_odds([*colors, x, y], LOCAL_BINS, foreground, background, LOCAL_RARE)
-            odds = odds + LOCAL_SHARE * near
+            odds = odds + LOCAL_WEIGHT * in_place.odds(foreground, background)
         odds = guided_filter(odds[None, None], picture[None])[0, 0]
         odds = torch.where(known.foreground, CERTAIN, torch.where(known.background, -CERTAIN, odds))
-        found = connected(relaxed_cut(odds, edges, CUT_SHARE), known.foreground)
-        soft = (torch.sigmoid(odds) + found) / 2
-        foreground = torch.where(known.foreground, MARKED, found * soft)
-        background = torch.where(known.background, 1.0, (1 - found) * (1 - soft))
-    return _on_side(MOST_ODDS * (2 * soft - 1), found > 0.5)
+        found = connected(relaxed_cut(odds, edges, CUT_WEIGHT), known.foreground)
+        chance = (torch.sigmoid(odds) + found) / 2
+        foreground = torch.where(known.foreground, MARKED, found * chance)
+        background = torch.where(known.background, 1.0, (1 - found) * (1 - chance))
+    return _on_side(MOST_ODDS * (2 * chance - 1), found > 0.5)
+
+
+def cut_again(picture: Tensor, odds: Tensor, known: RegionEvidence) -> Tensor:
+    """Return log-odds ``(h, w)`` whose signs follow GrabCut, which begins from the given ones.
+
+    Pixels that are nearly certain keep their side. Nothing changes where a picture has too few of
+    them to learn colours from.
+
+    picture: ``(3, h, w)`` in [0, 1]. odds: of :func:`cut_out`, ``(h, w)``. known: as there.
+    """
+    certain = known.foreground.float() - known.background.float()
+    start = torch.where(certain != 0, CERTAIN * certain, odds)
+    found = cut(picture[None], start[None], SURE_IN_BOX)[0, 0]
+    return _on_side(odds, connected(found, known.foreground) > 0.5)
+
+
+def connected(found: Tensor, certain: Tensor) -> Tensor:
+    """Return ``found`` ``(h, w)`` in [0, 1] without the parts that touch no region of the user.
+
+    certain: the certain foreground, ``(h, w)`` of bool. Without any, small parts are left out.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (found > 0.5).numpy().astype(np.uint8), connectivity=8
+    )
+    kept = np.zeros(count, bool)
+    if bool(certain.any()):
+        kept[np.unique(labels[certain.numpy()])] = True
+    elif count > 1:
+        areas = stats[:, cv2.CC_STAT_AREA]
+        kept = areas >= LEAST_PART * areas[1:].max()
+    kept[0] = False
+    return torch.where(torch.from_numpy(kept[labels]), found, 0.0)
+
+
+def _densities(picture: Tensor, known: RegionEvidence) -> tuple[ColorDensities, ColorDensities]:
+    """Return the densities of colours over the whole picture ``(3, h, w)`` and near each place."""
+    colors = spread_colors(picture[None])
+    x, y = _coordinates(picture.shape[-2], picture.shape[-1])
+    marked_part = float(known.foreground.float().mean())
+    kernels = FEW_KERNELS if 0 < marked_part <= FEW_POINTS else COLOR_KERNEL
+    in_picture = ColorDensities(colors, [COLOR_BINS] * 3, RARE, kernels)
+    return in_picture, ColorDensities([*colors, x, y], LOCAL_BINS, LOCAL_RARE)
 
 
 def _coordinates(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -105,38 +143,6 @@ def _first_weights(known: RegionEvidence) -> tuple[Tensor, Tensor]:
     return foreground, background
 
 
-def cut_again(picture: Tensor, odds: Tensor, known: RegionEvidence) -> Tensor:
-    """Return log-odds ``(h, w)`` whose signs follow GrabCut, which begins from the given ones.
-
-    Pixels that are nearly certain keep their side. Nothing changes where a picture has too few of
-    them to learn colours from.
-
-    picture: ``(3, h, w)`` in [0, 1]. odds: of :func:`cut_out`, ``(h, w)``. known: as there.
-    """
-    certain = known.foreground.float() - known.background.float()
-    start = torch.where(certain != 0, CERTAIN * certain, odds)
-    found = cut(picture[None], start[None], SURE_IN_BOX)[0, 0]
-    return _on_side(odds, connected(found, known.foreground) > 0.5)
-
-
 def _on_side(odds: Tensor, inside: Tensor) -> Tensor:
     """Return ``odds`` ``(h, w)``, positive where ``inside`` is true and negative elsewhere."""
     return torch.where(inside, odds.clamp_min(LEAST_ODDS), odds.clamp_max(-LEAST_ODDS))
-
-
-def connected(found: Tensor, certain: Tensor) -> Tensor:
-    """Return ``found`` ``(h, w)`` in [0, 1] without the parts that touch no region of the user.
-
-    certain: the certain foreground, ``(h, w)`` of bool. Without any, small parts are left out.
-    """
-    count, labels, facts, _ = cv2.connectedComponentsWithStats(
-        (found > 0.5).numpy().astype(np.uint8), connectivity=8
-    )
-    kept = np.zeros(count, bool)
-    if bool(certain.any()):
-        kept[np.unique(labels[certain.numpy()])] = True
-    elif count > 1:
-        areas = facts[:, cv2.CC_STAT_AREA]
-        kept = areas >= LEAST_PART * areas[1:].max()
-    kept[0] = False
-    return torch.where(torch.from_numpy(kept[labels]), found, 0.0)

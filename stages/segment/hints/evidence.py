@@ -1,8 +1,8 @@
-"""Tell from the user's regions which pixels of a picture are certain, and what is likely elsewhere.
+"""Turn the user's regions into the certain pixels of a picture, and what is likely elsewhere.
 
 A region is understood by its shape:
 
-- A box (an upright filled rectangle) bounds the foreground: outside is background, inside is open.
+- A box (a filled upright rectangle) bounds the foreground: outside is background, inside is open.
   If nothing in it stands out from around it, it lies inside the foreground: all of it is certain.
 - Thin strokes and points are certain.
 - Any other area is a rough mask: its core is certain, the rest of it is likely. Around it nothing
@@ -49,7 +49,7 @@ them. Of 51 boxes that lie inside the thing, 48 had less than 0.05 cut out, most
 
 @dataclass(frozen=True)
 class RegionEvidence:
-    """Hold what is known of one picture.
+    """What the user's regions say of one picture.
 
     foreground, background: where the picture certainly shows either, ``(h, w)`` of bool, nowhere
     both. prior: log-odds ``(h, w)`` of the other pixels; zero where nothing is known.
@@ -80,10 +80,10 @@ def evidence(
             inside |= drawn
             boxes.append(_box_prior(region, size))
         else:
-            core, rest = _core(drawn)
+            core, rim = _core_and_rim(drawn)
             foreground |= core
             inside |= drawn
-            prior = torch.where(rest, torch.full_like(prior, RIM_ODDS), prior)
+            prior = torch.where(rim, torch.full_like(prior, RIM_ODDS), prior)
     if boxes:
         background |= ~inside
         in_box = torch.stack(boxes).amax(0)
@@ -118,7 +118,7 @@ def has_rim(region: HintRegion, size: tuple[int, int]) -> bool:
 
     size: of the working picture ``(h, w)``.
     """
-    return not region.is_box and bool(_core(_fitted(region, size))[1].any())
+    return not region.is_box and bool(_core_and_rim(_fitted(region, size))[1].any())
 
 
 def _fitted(region: HintRegion, size: tuple[int, int]) -> Tensor:
@@ -139,8 +139,8 @@ def _dilated(mask: Tensor, radius: int) -> Tensor:
     return torch.from_numpy(cv2.dilate(mask.numpy().astype(np.uint8), disc) > 0)
 
 
-def _core(drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the certain part of a region and the rest of it, each ``(h, w)`` of bool."""
+def _core_and_rim(drawn: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the certain part of a region and the rim around it, each ``(h, w)`` of bool."""
     padded = np.pad(drawn.numpy().astype(np.uint8), 1)
     depth = torch.from_numpy(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])
     _, labels = cv2.connectedComponents(drawn.numpy().astype(np.uint8))
@@ -148,8 +148,8 @@ def _core(drawn: Tensor) -> tuple[Tensor, Tensor]:
     for label in range(1, int(labels.max()) + 1):
         part = torch.from_numpy(labels == label)
         deepest = float(depth[part].max())
-        thin = 2 * deepest <= STROKE_WIDTH * min(drawn.shape)
-        core |= part if thin else part & (depth > CORE_DEPTH * deepest)
+        is_stroke = 2 * deepest <= STROKE_WIDTH * min(drawn.shape)
+        core |= part if is_stroke else part & (depth > CORE_DEPTH * deepest)
     return core, drawn & ~core
 
 

@@ -33,7 +33,7 @@ MOST_JOINT_GROWTH = 2.0
 LEAST_EXTENT = 0.12  # of a hint, as a part of the picture's shorter side
 
 
-def grown(
+def grow_correction(
     picture: Tensor, earlier: Tensor, regions: Sequence[HintRegion], certain: Tensor
 ) -> Tensor:
     """Return the correction ``(h, w)`` of a frame with new hints: 1, -1 or 0.
@@ -46,13 +46,15 @@ def grown(
     known = evidence_where_drawn(regions, size)
     bounded = evidence(regions, size)
     inside = earlier > 0.5
-    lacking = _grown_within(
+    added = _grown_within(
         picture, known.foreground & ~inside, ~inside & (certain >= 0), known.prior
     )
-    wrong = _grown_within(picture, known.background & inside, inside & (certain <= 0), -known.prior)
+    removed = _grown_within(
+        picture, known.background & inside, inside & (certain <= 0), -known.prior
+    )
     if _has_empty_box(bounded, inside):
-        lacking = lacking | ((cut_out(picture, bounded) > 0) & ~inside)
-    return lacking.float() - wrong.float()
+        added = added | ((cut_out(picture, bounded) > 0) & ~inside)
+    return added.float() - removed.float()
 
 
 def _has_empty_box(known: RegionEvidence, inside: Tensor) -> bool:
@@ -75,30 +77,32 @@ def _grown_within(picture: Tensor, seeds: Tensor, domain: Tensor, prior: Tensor)
     """
     if not bool(seeds.any()):
         return torch.zeros_like(seeds)
-    remote = _distance_from(seeds) / _extent(seeds)
-    found = _grown_near(picture, seeds, domain, prior, remote)
+    distance = _distance_from(seeds) / _extent(seeds)
+    found = _grown_near(picture, seeds, domain, prior, distance)
     parts = _parts(seeds)
     if len(parts) < 2:
         return found
     # The reach grows with the extent of all strokes, so distant strokes get a long one. That is
     # right within one wrong area, but the correction may also leak into what looks alike. Then it
     # becomes many times as large.
-    remote_apart = torch.stack([_distance_from(part) / _extent(part) for part in parts]).amin(0)
-    found_apart = _grown_near(picture, seeds, domain, prior, remote_apart)
-    is_leaking = float(found.sum()) > MOST_JOINT_GROWTH * float(found_apart.sum())
-    return found_apart if is_leaking else found
+    distance_from_part = torch.stack([_distance_from(part) / _extent(part) for part in parts]).amin(
+        0
+    )
+    found_by_parts = _grown_near(picture, seeds, domain, prior, distance_from_part)
+    is_leaking = float(found.sum()) > MOST_JOINT_GROWTH * float(found_by_parts.sum())
+    return found_by_parts if is_leaking else found
 
 
 def _grown_near(
-    picture: Tensor, seeds: Tensor, domain: Tensor, prior: Tensor, remote: Tensor
+    picture: Tensor, seeds: Tensor, domain: Tensor, prior: Tensor, distance: Tensor
 ) -> Tensor:
     """Return what :func:`_grown_within` does, for one measure of how far pixels are.
 
-    remote: distance from the seeds in extents, ``(h, w)``.
+    distance: from the seeds, in extents, ``(h, w)``.
     """
-    near = domain & (remote <= REACH)
+    near = domain & (distance <= REACH)
     part = part_around(near | seeds, EDGE_RADIUS)
-    odds = prior[part].clamp_min(0) - ODDS_AGAINST_DISTANCE * remote[part]
+    odds = prior[part].clamp_min(0) - ODDS_AGAINST_DISTANCE * distance[part]
     known = RegionEvidence(seeds[part], ~near[part], odds)
     found = torch.zeros_like(seeds)
     found[part] = (cut_out(picture[(slice(None), *part)], known, near[part]) > 0) & near[part]

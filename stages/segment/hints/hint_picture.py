@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from stages.hint_regions import HintRegion
+from stages.segment.camera import outer_distance
 from stages.segment.log_odds import MOST_ODDS
-from stages.segment.motion import outer_distance
 
 # What is drawn is an area or strokes. An area lies around the thing, and strokes lie inside of it.
 LEAST_AREA_SIDE = 0.1  # shorter side of an area's bounding box, in the picture's shorter sides

@@ -30,10 +30,10 @@ def with_marked(odds: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
     size = (odds.shape[-2], odds.shape[-1])
     certain = torch.zeros_like(odds)
     likely = torch.zeros_like(odds)
-    for place, one in marked.items():
-        known = one.known.foreground.float() - one.known.background.float()
+    for place, frame in marked.items():
+        known = frame.known.foreground.float() - frame.known.background.float()
         certain[place] = resize(known[None, None], size)[0, 0]
-        likely[place] = resize(one.odds[None, None], size)[0, 0] / MOST_ODDS
+        likely[place] = resize(frame.odds[None, None], size)[0, 0] / MOST_ODDS
     certain = _carried(certain, marked, motion)
     likely = _carried(likely, marked, motion)
     supported = (odds + MOST_BY_CUT * likely).clamp(-MOST_ODDS, MOST_ODDS)
@@ -58,35 +58,35 @@ def _carried(belief: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
     return torch.where(forwards.abs() >= backwards.abs(), forwards, backwards)[:, 0]
 
 
-def pinned(odds: Tensor, marked: Marked) -> Tensor:
+def with_certain_odds(odds: Tensor, marked: Marked) -> Tensor:
     """Return the log-odds ``(T, h, w)``, in which certain pixels have twice :data:`MOST_ODDS`.
 
     odds: at the size of what is known of the marked frames.
     """
     result = odds.clone()
-    for place, one in marked.items():
-        result[place] = result[place].masked_fill(one.known.foreground, 2 * MOST_ODDS)
-        result[place] = result[place].masked_fill(one.known.background, -2 * MOST_ODDS)
+    for place, frame in marked.items():
+        result[place] = result[place].masked_fill(frame.known.foreground, 2 * MOST_ODDS)
+        result[place] = result[place].masked_fill(frame.known.background, -2 * MOST_ODDS)
     return result
 
 
 def with_cuts(matte: Tensor, marked: Marked) -> Tensor:
     """Return a hard matte ``(T, 1, h, w)`` in which marked pictures are as they were cut out."""
     cuts = matte.clone()
-    for place, one in marked.items():
-        cuts[place, 0] = (one.odds > 0).to(matte)
+    for place, frame in marked.items():
+        cuts[place, 0] = (frame.odds > 0).to(matte)
     return cuts
 
 
-def with_certain(matte: Tensor, marked: Marked) -> Tensor:
+def with_certain_alpha(matte: Tensor, marked: Marked) -> Tensor:
     """Return a soft matte ``(T, 1, H, W)`` that is 1 and 0 at the pixels that are certain.
 
     Softening the edge may have moved them, where a stroke lies on a texture.
     """
     size = (matte.shape[-2], matte.shape[-1])
     result = matte.clone()
-    for place, one in marked.items():
-        for certain, value in ((one.known.foreground, 1.0), (one.known.background, 0.0)):
-            here = resize(certain.float()[None, None], size)[0, 0] > 0.5
-            result[place, 0] = result[place, 0].masked_fill(here, value)
+    for place, frame in marked.items():
+        for certain, value in ((frame.known.foreground, 1.0), (frame.known.background, 0.0)):
+            pixels = resize(certain.float()[None, None], size)[0, 0] > 0.5
+            result[place, 0] = result[place, 0].masked_fill(pixels, value)
     return result

@@ -29,15 +29,15 @@ DRAWN = 0.5  # value in [0, 1] above which a pixel of a hint is drawn
 
 @dataclass(frozen=True)
 class MarkedFrame:
-    """Hold what was found in a marked frame.
+    """What was cut out of a marked frame.
 
     known: what the user's regions say, ``(h, w)``. odds: log-odds of what was cut out, ``(h, w)``.
-    inside: whether a box was taken to lie inside the thing.
+    box_inside: whether a box was taken to lie inside the thing.
     """
 
     known: RegionEvidence
     odds: Tensor
-    inside: bool = False
+    box_inside: bool = False
 
 
 Marked = Mapping[int, MarkedFrame]
@@ -90,7 +90,7 @@ def _cut_frame(frame: Tensor, regions: Sequence[HintRegion], known: RegionEviden
     in_boxes = (resize(drawn, size)[0, 0] > DRAWN) & ~known.background
     if leaves_box_empty(odds > 0, in_boxes):
         known = evidence(regions, size, boxes_inside=True)
-        return MarkedFrame(known, cut_out(frame, known), inside=True)
+        return MarkedFrame(known, cut_out(frame, known), box_inside=True)
     if len(boxes) == len(of_foreground):
         odds = cut_again(frame, odds, known)
     return MarkedFrame(known, odds)
@@ -101,7 +101,7 @@ def box_notes(marked: Marked, count: int) -> tuple[Note, ...]:
 
     count: the frames of the window.
     """
-    inside = [place in marked and marked[place].inside for place in range(count)]
+    inside = [place in marked and marked[place].box_inside for place in range(count)]
     return notes_where(
         "nothing in the box of {hint} stands out from around it in {frames}, so the box was taken "
         "to lie inside the thing; draw it around the thing if it does not",

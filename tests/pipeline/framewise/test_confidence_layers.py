@@ -17,7 +17,7 @@ from pipeline.settings import Settings
 from pipeline.task import WrittenLayer
 from stages.context import ExpectedQuality, FitSettings, Separation, SeparationContext
 from stages.errors import UsageError
-from stages.segment.certainty import SEEN_ELSEWHERE, confidence_layers, expected_overlap
+from stages.segment.confidence import SEEN_ELSEWHERE, confidence_layers, expected_overlap
 from stages.segment.motion import WindowMotion
 from stages.watermark.effort import EFFORTS
 from stages.watermark.layers import WatermarkSurvey, separate

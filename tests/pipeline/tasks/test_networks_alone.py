@@ -32,7 +32,7 @@ MOTION = (
     "stages.transition.alternate.improve_by_ties",
     "stages.segment.layers.find_motion",
     "stages.transparency.layers.separate_clip",
-    "stages.transparency.separations.separate_clip",
+    "stages.transparency.by_motion.separate_clip",
     "stages.dehaze.layers.find_ties",
 )
 """Where motion is estimated."""
@@ -46,12 +46,12 @@ def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "stages.coupled.layers.MOST_STEPS",
         "stages.published.watermark.STEPS",
         "stages.dehaze.alone.published.STEPS",
-        "stages.transparency.alone.SUM_STEPS",
-        "stages.transparency.alone.MIXTURE_STEPS",
+        "stages.transparency.by_networks.SUM_STEPS",
+        "stages.transparency.by_networks.MIXTURE_STEPS",
     ):
         monkeypatch.setattr(name, FEW)
     monkeypatch.setattr(watermark, "STAGES", (FEW, FEW))
-    monkeypatch.setattr("stages.segment.alone.STAGE_STEPS", (FEW, FEW))
+    monkeypatch.setattr("stages.segment.by_networks.STAGE_STEPS", (FEW, FEW))
     small: dict[str, Any] = {"paper": {"paper_steps": FEW}, "coupled": {"coupled_steps": FEW}}
     for preset, fewer in small.items():
         monkeypatch.setitem(plan.PLANS, preset, replace(plan.PLANS[preset], **fewer))
@@ -185,7 +185,7 @@ def test_both_hints_reach_the_published_segmentation(monkeypatch: pytest.MonkeyP
         seen.append((foreground, background))
         return real(frames, foreground, background, run)
 
-    monkeypatch.setattr("stages.segment.alone.fit_segmentation", spy)
+    monkeypatch.setattr("stages.segment.by_networks.fit_segmentation", spy)
     hint = np.zeros((40, 56, 3), np.uint8)
     hint[10:20, 10:25] = 255
     cv2.imwrite("hint.png", hint)

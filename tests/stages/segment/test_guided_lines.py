@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stages.motion.flow import box
-from stages.segment.guided_filter import solved, square_means
+from stages.segment.guided_filter import solve_per_pixel, square_means
 
 
 @pytest.mark.parametrize("radius", [0, 1, 3])
@@ -16,7 +16,7 @@ def test_means_over_squares_equal_those_of_one_pass(radius: int) -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 1, 3])
-def test_systems_of_any_rank_are_solved_as_a_library_does(rank: int) -> None:
+def test_systems_of_any_rank_are_solve_per_pixel_as_a_library_does(rank: int) -> None:
     draw = torch.Generator().manual_seed(rank)
     ridge, right = 1e-3, torch.rand(1, 3, 4, 5, generator=draw)
     root = torch.rand(4, 5, 3, max(1, rank), generator=draw) * (rank > 0)
@@ -26,5 +26,5 @@ def test_systems_of_any_rank_are_solved_as_a_library_does(rank: int) -> None:
     wanted = torch.linalg.solve(
         (full + ridge * torch.eye(3)).double(), right[0].permute(1, 2, 0)[..., None].double()
     )
-    found = solved(entries, ridge, right)[0].permute(1, 2, 0)[..., None].double()
+    found = solve_per_pixel(entries, ridge, right)[0].permute(1, 2, 0)[..., None].double()
     assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))

@@ -10,20 +10,15 @@ from torch import Tensor
 
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.push_pull import push_pull
-from stages.segment.background import complete, find_plate
-from stages.segment.fit import neighbors
+from stages.segment.background import complete_background
+from stages.segment.camera import camera_flow, fit_homographies, homography_flow
+from stages.segment.generator_fit import neighbors
 from stages.segment.layers import separate, settle
 from stages.segment.log_odds import otsu
-from stages.segment.motion import (
-    WindowMotion,
-    camera_flow,
-    find_motion,
-    fit_homographies,
-    homography_flow,
-    shown_motion,
-)
+from stages.segment.motion import WindowMotion, find_motion, shown_motion
 from stages.segment.odds_by_contrast import odds_by_contrast
 from stages.segment.odds_by_speed import limited_by_shown_motion
+from stages.segment.plate import find_plate
 from stages.segment.survey import survey
 from stages.segment.votes import local_vote
 
@@ -287,7 +282,7 @@ def still_motion(frames: int, size: tuple[int, int]) -> WindowMotion:
 def test_what_moved_once_is_remembered_both_ways() -> None:
     matte = torch.zeros(3, 1, 2, 2)
     matte[1, 0, 0, 0] = 1
-    carried = still_motion(3, (2, 2)).carried(matte)
+    carried = still_motion(3, (2, 2)).largest_along_flow(matte)
     torch.testing.assert_close(carried[:, 0, 0, 0], torch.tensor([0.98, 1.0, 0.98]))
     assert float(carried[:, 0, 1, 1].max()) == 0
 
@@ -297,7 +292,7 @@ def test_hidden_pixels_are_looked_up_along_the_background() -> None:
     flow = torch.tensor([-2.0, 0.0]).view(1, 2, 1, 1).expand(9, 2, 72, 96)
     trust = torch.ones(9, 1, 72, 96)
     motion = WindowMotion(flow, -flow, flow, -flow, trust, trust, torch.zeros(10, 2, 72, 96))
-    found, missing = complete(frames, matte, motion, None)
+    found, missing = complete_background(frames, matte, motion, None)
     seen = (matte > 0.5) & ~missing
     assert float(seen.sum() / (matte > 0.5).sum()) > 0.9
     assert psnr(found[seen.expand_as(found)], background[seen.expand_as(found)]) > 33

@@ -9,15 +9,10 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.segment.behind import behind_odds
 from stages.segment.motion import WindowMotion
-from stages.segment.parallax import (
-    follow,
-    outline_motion,
-    scene_covariance,
-    trajectories,
-    unexplained,
-)
+from stages.segment.odds_by_other_frames import odds_by_other_frames
+from stages.segment.outline_jumps import mean_outline_jump
+from stages.segment.parallax import distance_from_scene, follow, scene_covariance, trajectories
 
 SIZE = (48, 64)
 COUNT = 9
@@ -82,7 +77,7 @@ def test_what_moves_by_itself_does_not_widen_the_scene() -> None:
 
 def test_parallax_is_no_object() -> None:
     motion, disc = scene()
-    far = unexplained(motion)[COUNT // 2]
+    far = distance_from_scene(motion)[COUNT // 2]
     inner = torch.zeros_like(disc)
     inner[4:-4, 4:-4] = True
     assert float(far[disc].median()) > 2 * float(far[~disc & inner].quantile(0.9))
@@ -96,7 +91,7 @@ def test_an_objects_outline_is_where_motion_jumps() -> None:
         matte.expand(COUNT, -1, -1)
         for matte in (disc, strip, torch.zeros_like(disc), torch.ones_like(disc))
     ]
-    found, strips, nothing, everything = (outline_motion(motion, matte) for matte in mattes)
+    found, strips, nothing, everything = (mean_outline_jump(motion, matte) for matte in mattes)
     assert found > 2 * strips
     assert nothing == everything == 0
 
@@ -113,10 +108,10 @@ def test_what_rests_differs_from_the_background_that_other_frames_show() -> None
     painted = torch.where(matte > 0, 0.9, frames)
     leg = slice(39, 46), slice(46, 50)
     painted[7:10, :, *leg] = torch.tensor([1.0, 0.0, 1.0]).view(3, 1, 1)
-    odds, known = behind_odds(painted, motion, matte)
+    odds, known = odds_by_other_frames(painted, motion, matte)
     assert bool(known[8][leg].all()) and float(odds[8][leg].median()) > 1
     beside = known[8] & (matte[8, 0] == 0)
     beside[34:48, 44:52] = False
     assert float(odds[8][beside].median()) < 0
     assert not bool(known[:, 0].any()), "far from the foreground nothing is compared"
-    assert not bool(behind_odds(frames, motion, torch.ones_like(matte))[1].any())
+    assert not bool(odds_by_other_frames(frames, motion, torch.ones_like(matte))[1].any())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
-from stages.segment.background import Plate
+from stages.segment.plate import Plate
 from stages.segment.small_movers import small_movers
 from stages.segment.survey import survey
 

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.context import FitSettings, SeparationContext
-from stages.transparency.cuts import shots_of
-from stages.transparency.separations import TransparencySurvey, by_motion
+from stages.transparency.by_motion import separate_by_motion
+from stages.transparency.cuts import split_at_cuts
+from stages.transparency.separated_light import TransparencySurvey
 
 
 def _shot(seed: int, count: int, speed: float) -> Tensor:
@@ -25,8 +26,8 @@ def _shot(seed: int, count: int, speed: float) -> Tensor:
 @pytest.mark.parametrize("speed", [0.0, 0.5, 1.0])
 def test_a_window_is_divided_at_its_cuts_alone(seed: int, speed: float) -> None:
     first, second = _shot(seed, 12, speed), _shot(seed + 100, 9, speed)
-    assert shots_of(first) == [slice(0, 12)]
-    assert shots_of(torch.cat([first, second])) == [slice(0, 12), slice(12, 21)]
+    assert split_at_cuts(first) == [slice(0, 12)]
+    assert split_at_cuts(torch.cat([first, second])) == [slice(0, 12), slice(12, 21)]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -34,7 +35,9 @@ def test_shots_without_a_pane_are_left_as_they_are_beside_a_cut(seed: int) -> No
     frames = torch.cat([_shot(seed, 6, 1.0), _shot(seed + 100, 5, 1.0)])
     none = frames[:0, :, :1, :1]
     context = SeparationContext(FitSettings(preset="fast"))
-    found = by_motion(frames, frames, TransparencySurvey("gamma", False, none, none), context)
+    found = separate_by_motion(
+        frames, frames, TransparencySurvey("gamma", False, none, none), context
+    )
     assert found.figures["untouched"] == 1
     assert sorted(place for note in found.notes for place in note.places) == list(range(11))
     torch.testing.assert_close(sum(found.layers), frames, atol=1e-4, rtol=0)

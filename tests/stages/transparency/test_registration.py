@@ -9,9 +9,13 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.transparency.evidence import registered_sum_evidence
-from stages.transparency.judgement import BELIEVED, LEAST_APART, LEAST_BESIDE_ONE
+from stages.transparency.clip_evidence import (
+    LEAST_GAIN,
+    LEAST_GAIN_BESIDE_ONE,
+    LEAST_MOTION_DIFFERENCE,
+)
 from stages.transparency.motion import Homography, LayerHomographies, distance
+from stages.transparency.sum_evidence import registered_sum_evidence
 from stages.transparency.window_motions import registered_motions
 
 SIZE = (90, 160)
@@ -83,10 +87,10 @@ def test_a_sum_is_told_from_one_layer_though_its_motions_are_a_pixel_off(seed: i
     rng = np.random.default_rng(100 + seed)
     motions = off(rng, true[0]), off(rng, true[1])
     found = registered_sum_evidence(rounded(0.6 * one + 0.4 * other), motions)
-    assert found.gain > 0.1 and found.gain_beside_one > 0 and found.apart > 1.5
+    assert found.gain > 0.1 and found.gain_beside_one > 0 and found.motion_difference > 1.5
     alone = registered_sum_evidence(rounded(one), motions)
-    few = alone.gain < BELIEVED or alone.gain_beside_one < LEAST_BESIDE_ONE
-    assert few or alone.apart < LEAST_APART
+    few = alone.gain < LEAST_GAIN or alone.gain_beside_one < LEAST_GAIN_BESIDE_ONE
+    assert few or alone.motion_difference < LEAST_MOTION_DIFFERENCE
 
 
 @pytest.mark.parametrize("seed", [3, 4])

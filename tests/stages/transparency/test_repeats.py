@@ -16,13 +16,13 @@ from stages.context import FitSettings, SeparationContext
 from stages.mixing.layer_sum import from_space, to_space
 from stages.mixing.psnr import psnr_of
 from stages.transparency.layers import separate, survey
+from stages.transparency.pictures import TEXTURES
 from stages.transparency.repeats import (
     changes,
     difference,
     find_textures,
     separate_textures,
 )
-from stages.transparency.separations import TEXTURES
 
 SIDE = 96
 

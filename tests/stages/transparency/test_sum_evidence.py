@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
-from stages.transparency.contrast import smooth
-from stages.transparency.evidence import sum_evidence
+from stages.transparency.filters import gaussian_blur
+from stages.transparency.layer_order import ordered_by_focus
 from stages.transparency.layers import separate, survey
 from stages.transparency.mosaic import Mosaic
-from stages.transparency.naming import by_focus
-from stages.transparency.planes import fit_planes
+from stages.transparency.mosaic_search import fit_best_mosaic
 from stages.transparency.plans import PLANS
+from stages.transparency.sum_evidence import sum_evidence
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ def test_a_clip_without_glass_passes_through_unless_the_user_insists(
     frames = rounded(covered(9))
     facts = survey(frames, SeparationContext(FitSettings(preset="fast")))
     # The strength decides only what becomes of the mosaics, so one fit is enough for both.
-    monkeypatch.setattr("stages.transparency.separations.fit_planes", once(fit_planes))
+    monkeypatch.setattr("stages.transparency.by_motion.fit_best_mosaic", once(fit_best_mosaic))
     found = {}
     for strength in (1.0, 2.0):
         told = SeparationContext(FitSettings(preset="fast"), strength=strength)
@@ -136,12 +136,12 @@ def test_either_evidence_is_enough_and_only_the_first_one_registers(
 
     def fitted(*given: Any, register: bool) -> Mosaic:
         used.append(register)
-        return fit_planes(*given, register=register)
+        return fit_best_mosaic(*given, register=register)
 
-    home = "stages.transparency.separations."
-    monkeypatch.setattr(home + "gains_of", lambda runs: [registered])
+    home = "stages.transparency.by_motion."
+    monkeypatch.setattr(home + "registered_gain", lambda window: registered)
     monkeypatch.setattr(home + "sum_evidence", lambda seen, motions: unregistered)
-    monkeypatch.setattr(home + "fit_planes", fitted)
+    monkeypatch.setattr(home + "fit_best_mosaic", fitted)
     found = separate(frames, facts, told)
     assert found.report["untouched"] == 0.0
     assert not any("no reflection was found" in note.text for note in found.notes)
@@ -163,10 +163,10 @@ def test_few_frames_are_separated_with_a_warning() -> None:
 
 def test_the_layer_in_focus_is_the_transmission() -> None:
     one, other = pans(3)
-    blurred = smooth(other, 4.0)
+    blurred = gaussian_blur(other, 4.0)
     for layers in ((one, blurred), (blurred, one)):
-        named, difference = by_focus(layers)
+        named, difference = ordered_by_focus(layers)
         assert named[0] is one and difference > 0.8
     # Two layers alike in focus keep their names.
-    named, difference = by_focus((one, other))
+    named, difference = ordered_by_focus((one, other))
     assert named[0] is one and abs(difference) < 0.8

@@ -19,14 +19,16 @@ from stages.mixing.layer_sum import from_space, to_space
 from stages.motion.flow import warp
 from stages.transparency.clip import separate_clip
 from stages.transparency.contrast import light_from_contrast
+from stages.transparency.layer_order import ordered_as_before, small_frames
+from stages.transparency.layer_pair import with_scaled_reflection
 from stages.transparency.layers import mixed, separate, settle, survey
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
+from stages.transparency.mosaic_search import guess_motions
 from stages.transparency.motion import at_size, distance, flow_of, two_motions
-from stages.transparency.naming import as_before, small
-from stages.transparency.planes import ClipPlan, first_guesses
-from stages.transparency.separations import TransparencySurvey, scaled
-from stages.transparency.single import pane_light, separate_picture
+from stages.transparency.picture_guess import guess_layers, pane_light
+from stages.transparency.plans import ClipPlan
+from stages.transparency.separated_light import TransparencySurvey
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 128), sheets: int = 150) -> Tensor:
@@ -118,7 +120,7 @@ def test_a_line_knows_its_ends_and_places() -> None:
     weights = torch.tensor([0.8, 0.5, 0.2])
     line = fit_line(weights.view(-1, 1, 1, 1) * one + (1 - weights.view(-1, 1, 1, 1)) * other)
     assert line.places == pytest.approx(torch.tensor([0.0, 0.5, 1.0]), abs=1e-4)
-    assert line.residual < 1e-6 and line.holds
+    assert line.residual < 1e-6 and line.fits
     torch.testing.assert_close(line.start, 0.8 * one + 0.2 * other, atol=1e-5, rtol=0)
     found = unmix(line, find_ends(line))
     assert found[2] == pytest.approx(weights, abs=0.03)
@@ -159,9 +161,9 @@ def test_motions_scale_with_the_size_of_the_frames() -> None:
 
 
 def test_large_frames_are_tracked_in_small_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.transparency.planes.TRACKED", 90 * 160 // 2)
+    monkeypatch.setattr("stages.transparency.mosaic_search.TRACKED", 90 * 160 // 2)
     clip = 0.6 * moving(8, 3, (2.0, 0.5)) + 0.4 * moving(9, 3, (-1.5, 1.0))
-    guesses = first_guesses(clip)
+    guesses = guess_motions(clip)
     assert len(guesses) == 6
     steps = [-2.0, -0.5], [1.5, -1.0]
     for found in (guesses[0], guesses[3]):
@@ -202,14 +204,14 @@ def test_two_moving_layers_are_separated(space: str) -> None:
 def test_all_windows_call_the_same_layer_transmission() -> None:
     one, other = 0.5 * moving(10, 6, (2.0, 0.0)), 0.4 * moving(11, 6, (-1.5, 1.0))
     frames = one + other
-    known = small(frames)[::3], small(one)[::3]
+    known = small_frames(frames)[::3], small_frames(one)[::3]
     for found in ((one, other), (other, one)):
         torch.testing.assert_close(
-            as_before(frames[2:], (found[0][2:], found[1][2:]), *known)[0], one[2:]
+            ordered_as_before(frames[2:], (found[0][2:], found[1][2:]), *known)[0], one[2:]
         )
     # Without common frames the names stay.
     torch.testing.assert_close(
-        as_before(frames[4:5], (other[4:5], one[4:5]), *known)[0], other[4:5]
+        ordered_as_before(frames[4:5], (other[4:5], one[4:5]), *known)[0], other[4:5]
     )
 
 
@@ -233,7 +235,7 @@ def test_light_on_a_pane_is_found_from_texture_contrast() -> None:
     inside, outside = found[..., 30:80, 100:140].mean(), found[..., :, :80].mean()
     assert 0.08 < inside < 0.2 and outside < 0.03
     assert light_from_contrast(ground).mean() < 0.02
-    taken = separate_picture(ground + veil)
+    taken = guess_layers(ground + veil)
     seen = aligned((ground + veil) ** (1 / 2.2), ground ** (1 / 2.2))
     assert aligned(taken[0] ** (1 / 2.2), ground ** (1 / 2.2)) > seen + 0.3
     assert (
@@ -248,7 +250,7 @@ def test_light_that_lifts_black_is_removed() -> None:
     found = pane_light(ground + pane)
     assert 0.4 < float(found.mean() / pane.mean()) < 1.5
     assert found[:, 0].mean() > 1.2 * found[:, 2].mean()  # its colour
-    transmission = separate_picture(ground + pane)[0]
+    transmission = guess_layers(ground + pane)[0]
     assert (
         psnr(transmission ** (1 / 2.2), ground ** (1 / 2.2))
         > psnr((ground + pane) ** (1 / 2.2), ground ** (1 / 2.2)) + 2
@@ -259,7 +261,7 @@ def test_light_that_lifts_black_is_removed() -> None:
 def test_a_picture_without_a_pane_hardly_changes() -> None:
     for picture in (gravel(23), scene(24)[None] ** 2.2):
         assert pane_light(picture).max() == 0
-        assert psnr(separate_picture(picture)[0] ** (1 / 2.2), picture ** (1 / 2.2)) > 32
+        assert psnr(guess_layers(picture)[0] ** (1 / 2.2), picture ** (1 / 2.2)) > 32
 
 
 def test_a_single_picture_passes_through_unless_a_guess_is_wanted() -> None:
@@ -283,7 +285,7 @@ def test_a_single_picture_passes_through_unless_a_guess_is_wanted() -> None:
     assert (
         psnr(
             to_space(most.layers["transmission"], "linear"),
-            separate_picture(to_space(picture, "linear"))[0],
+            guess_layers(to_space(picture, "linear"))[0],
         )
         > 60
     )
@@ -293,7 +295,7 @@ def test_the_strength_scales_reflections_of_clips_but_not_of_mixtures() -> None:
     light = torch.full((2, 3, 4, 5), 0.5)
     layers = light - 0.2, torch.full_like(light, 0.2)
     for strength, expected in ((0.0, 0.0), (0.5, 0.1), (1.0, 0.2), (2.0, 0.4), (3.0, 0.5)):
-        transmission, reflection = scaled(layers, light, strength)
+        transmission, reflection = with_scaled_reflection(layers, light, strength)
         torch.testing.assert_close(reflection, torch.full_like(light, expected))
         torch.testing.assert_close(transmission + reflection, light)
     pair = torch.stack([w * scene(1) + (1 - w) * scene(2) for w in (0.7, 0.35)])

@@ -8,14 +8,19 @@ from clips import psnr_of_all as psnr
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.transparency import single
-from stages.transparency.colors import STRONGEST, common_colors, share_of_colors, through
-from stages.transparency.single import (
+from stages.transparency import picture_guess
+from stages.transparency.colors import (
+    STRONGEST,
+    apply_color_matrix,
+    common_colors,
+    layer_matrices,
+)
+from stages.transparency.picture_guess import (
     estimate_overlay,
     feasible_scale,
+    guess_layers,
     independence,
     limited,
-    separate_picture,
 )
 
 BEHIND, BEFORE, SUN = (
@@ -62,8 +67,8 @@ def test_a_rough_guess_becomes_the_layer_it_points_at() -> None:
     seen = behind + before
     rough = F.interpolate(F.avg_pool2d(before, 15), seen.shape[-2:], mode="bilinear") * 0.5
     rough[..., :30] = 0  # wrong in places
-    matrix, nothing = share_of_colors(seen, [rough, torch.zeros_like(seen)], common_colors(seen))
-    found = through(matrix, seen)
+    matrix, nothing = layer_matrices(seen, [rough, torch.zeros_like(seen)], common_colors(seen))
+    found = apply_color_matrix(matrix, seen)
     together = torch.corrcoef(torch.stack([found.flatten(), before.flatten(), rough.flatten()]))
     assert together[0, 1] > 0.97 > 0.8 > together[1, 2]
     assert abs(float(torch.corrcoef(torch.stack([found.flatten(), behind.flatten()]))[0, 1])) < 0.3
@@ -73,7 +78,7 @@ def test_a_rough_guess_becomes_the_layer_it_points_at() -> None:
 def test_what_all_colors_share_belongs_to_none() -> None:
     behind, before = layers()
     seen = behind + before
-    assert share_of_colors(seen, [0.3 * seen], common_colors(seen))[0].abs().max() < 0.02
+    assert layer_matrices(seen, [0.3 * seen], common_colors(seen))[0].abs().max() < 0.02
 
 
 def test_a_part_that_correlates_with_the_rest_is_not_a_layer() -> None:
@@ -123,7 +128,7 @@ def test_gates_stop_what_is_found_by_color(monkeypatch: pytest.MonkeyPatch) -> N
     veil, matrix = estimate_overlay(seen)
     for gate in ("independence", "feasible_scale"):
         with monkeypatch.context() as patch:
-            patch.setattr(single, gate, lambda found, left: 0.0)
+            patch.setattr(picture_guess, gate, lambda found, left: 0.0)
             shut_veil, shut = estimate_overlay(seen)
         assert matrix.abs().max() > 0.1 and shut.abs().max() == 0
         if gate == "independence":  # texture is hardly believed then either
@@ -135,12 +140,12 @@ def test_each_color_matrix_has_its_own_gate(monkeypatch: pytest.MonkeyPatch) -> 
     seen = sum(lamplit())
     assert isinstance(seen, Tensor)
     one, other = torch.eye(3), 2 * torch.eye(3)
-    monkeypatch.setattr(single, "share_of_colors", lambda *given: [one, other])
-    monkeypatch.setattr(single, "feasible_scale", lambda found, left: 1.0)
-    for shut, expected in ((1.0, other), (2.0, single.COLOR_PART * one)):
+    monkeypatch.setattr(picture_guess, "layer_matrices", lambda *given: [one, other])
+    monkeypatch.setattr(picture_guess, "feasible_scale", lambda found, left: 1.0)
+    for shut, expected in ((1.0, other), (2.0, picture_guess.COLOR_PART * one)):
         scale = shut
         monkeypatch.setattr(
-            single,
+            picture_guess,
             "independence",
             lambda found, light, scale=scale: float(not torch.allclose(found, scale * light)),
         )
@@ -151,9 +156,9 @@ def test_each_color_matrix_has_its_own_gate(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_still_clip_does_not_flicker() -> None:
     noise = 0.01 * torch.randn(3, 3, 120, 160, generator=torch.Generator().manual_seed(8))
     clip = (sum(lamplit()) + noise).clamp(0, 1)
-    found = separate_picture(clip)[0]
+    found = guess_layers(clip)[0]
     assert float((found - clip).mean((1, 2, 3)).std()) < 2e-4  # all frames lose the same light
-    by_itself = torch.cat([separate_picture(frame)[0] for frame in torch.split(clip, 1)])
+    by_itself = torch.cat([guess_layers(frame)[0] for frame in torch.split(clip, 1)])
     assert float((by_itself - clip).mean((1, 2, 3)).std()) > 2 * float(
         (found - clip).mean((1, 2, 3)).std()
     )
@@ -166,13 +171,13 @@ def test_a_reflection_of_another_color_is_removed_with_its_edges(
     seen = ground + room
 
     def gain(light: Tensor) -> float:
-        found = separate_picture(light)[0]
+        found = guess_layers(light)[0]
         return psnr(found ** (1 / 2.2), ground ** (1 / 2.2)) - psnr(
             light ** (1 / 2.2), ground ** (1 / 2.2)
         )
 
     with_colors = gain(seen)
-    monkeypatch.setattr(single, "share_of_colors", lambda *given: [torch.zeros(3, 3)] * 2)
+    monkeypatch.setattr(picture_guess, "layer_matrices", lambda *given: [torch.zeros(3, 3)] * 2)
     assert with_colors > gain(seen) + 2
 
 
@@ -180,8 +185,8 @@ def test_a_reflection_of_another_color_is_removed_with_its_edges(
 def test_a_picture_of_one_value_has_no_colors(value: float) -> None:
     plain = torch.full((1, 3, 8, 9), value)
     assert common_colors(plain) == []
-    assert share_of_colors(plain, [plain], [])[0].abs().max() == 0
-    assert torch.equal(separate_picture(plain)[0], plain)  # it shows no sign of a pane
+    assert layer_matrices(plain, [plain], [])[0].abs().max() == 0
+    assert torch.equal(guess_layers(plain)[0], plain)  # it shows no sign of a pane
 
 
 def test_a_gray_picture_stays_gray() -> None:
@@ -189,6 +194,6 @@ def test_a_gray_picture_stays_gray() -> None:
     found = common_colors(gray)
     assert len(found) == 2 * len(STRONGEST)
     assert all(torch.isfinite(torch.cat(each)).all() for each in found)
-    transmission, reflection = separate_picture(gray)
+    transmission, reflection = guess_layers(gray)
     assert torch.allclose(transmission + reflection, gray, atol=1e-6)
     assert float((transmission[:, :1] - transmission).abs().max()) < 1e-3  # grey stays grey

@@ -1,4 +1,4 @@
-"""Decide whether a reflection is removed, and how much of it, from the evidence and the settings.
+"""Decide how much of a reflection is removed, from the evidence and the user's settings.
 
 The first row that applies holds. Strength and force are the user's settings.
 
@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from stages.context import FORCED, Note, SeparationContext, notes_where
-from stages.transparency.evidence import ENOUGH, FEWEST
-from stages.transparency.judgement import BELIEVED
+from stages.transparency.sum_evidence import ENOUGH_FRAMES, FEWEST_FRAMES
 
 NO_SUM = (
     "no reflection was found in {frames}: the transmission is the input itself; "
@@ -41,7 +41,7 @@ TOO_FEW_FRAMES = (
 
 @dataclass(frozen=True)
 class RemovalDecision:
-    """Hold what is done with a reflection.
+    """How much of a reflection is removed.
 
     times: how often it is removed, 0 to 2; ``None`` leaves the input as it is.
     note: what the user is told about it; empty for nothing.
@@ -54,6 +54,10 @@ class RemovalDecision:
         """Return the note about the frames at which ``where`` ``(T,)`` is true."""
         return notes_where(self.note, where) if self.note else ()
 
+    def notes_on_all(self, count: int) -> tuple[Note, ...]:
+        """Return the note about all of ``count`` frames."""
+        return self.notes(torch.ones(count))
+
 
 def decide_on_clip(is_sum: bool, count: int, context: SeparationContext) -> RemovalDecision:
     """Decide on a clip of ``count`` frames.
@@ -62,9 +66,17 @@ def decide_on_clip(is_sum: bool, count: int, context: SeparationContext) -> Remo
     """
     if is_sum:
         return RemovalDecision(context.strength)
-    if FEWEST <= count < ENOUGH:
+    if FEWEST_FRAMES <= count < ENOUGH_FRAMES:
         # So few frames cannot speak against a reflection, and the user expects one.
         return RemovalDecision(context.strength, TOO_FEW_FRAMES)
+    return _decide_without_evidence(context, NO_SUM)
+
+
+def decide_on_short_part(context: SeparationContext) -> RemovalDecision:
+    """Decide on a few frames between cuts.
+
+    In a whole clip of so few frames, the user expects a reflection. Here other shots may have it.
+    """
     return _decide_without_evidence(context, NO_SUM)
 
 
@@ -74,11 +86,8 @@ def decide_on_picture(context: SeparationContext) -> RemovalDecision:
 
 
 def _decide_without_evidence(context: SeparationContext, refusal: str) -> RemovalDecision:
-    """Decide by the settings alone.
-
-    refusal: the note if the input stays as it is.
-    """
-    if context.should_separate(0.0, BELIEVED):
+    """Decide by the user's settings alone. refusal: the note if the input stays as it is."""
+    if context.force:
         return RemovalDecision(context.strength, FORCED)
     if context.strength > 1:
         return RemovalDecision(context.strength - 1)

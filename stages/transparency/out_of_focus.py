@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.transparency.contrast import smooth
+from stages.transparency.filters import channel_quantile, gaussian_blur
 
 SMOOTHNESS = 20.0
 """Weight of the reflection's second derivatives."""
@@ -32,16 +32,14 @@ TEXTURE_PART = 32
 """Parts of the longer side of which one is the blur over which detail is averaged."""
 
 
-def out_of_focus(light: Tensor) -> Tensor:
+def out_of_focus_light(light: Tensor) -> Tensor:
     """Return the smooth part of one picture ``(1, 3, H, W)``, less of it in fine texture."""
-    found = light - sharp_layer(light)
-    flat = found.flatten(2)
-    rank = max(1, round(DARKEST * flat.shape[-1]))
-    level = flat.kthvalue(rank, dim=-1).values[..., None, None]
-    return (1 - textured(light)) * (found - level).clamp_min(0)
+    smooth = light - _sharp_layer(light)
+    level = channel_quantile(smooth, DARKEST)
+    return (1 - _texture_share(light)) * (smooth - level).clamp_min(0)
 
 
-def sharp_layer(light: Tensor) -> Tensor:
+def _sharp_layer(light: Tensor) -> Tensor:
     """Return the layer T of one picture I ``(1, 3, H, W)`` that has few, strong edges.
 
     Minimises ``SMOOTHNESS |lap(I - T)|² + #{x: grad T(x) != 0}`` with 0 <= T <= I; the edges lie at
@@ -100,9 +98,9 @@ def _levelled(layer: Tensor, light: Tensor) -> Tensor:
     return torch.minimum(layer.clamp_min(0), light)
 
 
-def textured(light: Tensor) -> Tensor:
+def _texture_share(light: Tensor) -> Tensor:
     """Return how much fine detail each place has, ``(1, 1, H, W)`` from 0 to 1."""
     seen = light.clamp_min(0).sqrt().mean(1, keepdim=True)
     longest = max(light.shape[-2:])
-    detail = (seen - smooth(seen, DETAIL_BLUR * longest)) ** 2
-    return 1 - 1 / (1 + smooth(detail, longest / TEXTURE_PART) / TEXTURE**2)
+    detail = (seen - gaussian_blur(seen, DETAIL_BLUR * longest)) ** 2
+    return 1 - 1 / (1 + gaussian_blur(detail, longest / TEXTURE_PART) / TEXTURE**2)

@@ -12,7 +12,7 @@ Three things are known about a reflection without knowing either scene:
   the picture's light is high.
 - It lowers the contrast of texture, in one place more than in another
   (:mod:`stages.transparency.contrast`).
-- It is often out of focus (:mod:`stages.transparency.sharp`).
+- It is often out of focus (:mod:`stages.transparency.out_of_focus`).
 
 All three are rough, so only a part of each is taken out. They point at some of the colours that the
 picture is a sum of (:mod:`stages.transparency.colors`). Those colours are as sharp as the picture,
@@ -23,13 +23,16 @@ more light than there is. A picture with true black and even texture stays nearl
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from stages.motion.flow import resize
-from stages.transparency.colors import common_colors, share_of_colors, through
-from stages.transparency.contrast import light_from_contrast, lower_envelope, smooth
-from stages.transparency.sharp import out_of_focus
+from stages.transparency.colors import apply_color_matrix, common_colors, layer_matrices
+from stages.transparency.contrast import light_from_contrast
+from stages.transparency.filters import channel_quantile, gaussian_blur, lower_envelope
+from stages.transparency.out_of_focus import out_of_focus_light
 
 SIDE = 384
 """Largest side of the working picture, in pixels; the estimates have no finer detail."""
@@ -65,7 +68,7 @@ TEXTURE_PART_GAIN = 0.8
 """How much more of it is taken out where it explains all of the picture's light."""
 
 
-def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
+def guess_layers(light: Tensor) -> tuple[Tensor, Tensor]:
     """Guess transmission and reflection of a picture, or of a static clip, ``(T, 3, H, W)``.
 
     One guess serves all frames of the clip. Both layers have the shape of ``light``, add up to it
@@ -74,39 +77,48 @@ def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
     size = (light.shape[-2], light.shape[-1])
     scale = min(1.0, SIDE / max(size))
     small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    working = resize(light.mean(0, keepdim=True), small).clamp(0, 1)
-    veil, matrix = estimate_overlay(working)
-    veil = resize(veil, size)
+    overlay = estimate_overlay(resize(light.mean(0, keepdim=True), small).clamp(0, 1))
+    veil = resize(overlay.veil, size)
     reflections = []
-    for picture in light.split(1):  # type: ignore[no-untyped-call]
-        over = torch.minimum(veil, picture)
+    for picture in torch.split(light, 1):
+        veil_here = torch.minimum(veil, picture)
         # The colours hold for every pixel, so what they take out is as sharp as the picture.
-        colored = limited(through(matrix, picture), picture - over)
-        reflections.append((over + colored).clamp_min(0))
+        colored = limited(apply_color_matrix(overlay.matrix, picture), picture - veil_here)
+        reflections.append((veil_here + colored).clamp_min(0))
     reflection = torch.cat(reflections)
     return light - reflection, reflection
 
 
-def estimate_overlay(seen: Tensor) -> tuple[Tensor, Tensor]:
+class LightOverlay(NamedTuple):
+    """The light laid over a picture, in two parts.
+
+    veil: smooth light, ``(1, 3, h, w)``. matrix: ``(3, 3)``, takes a pixel to the part of its
+    colours that is the reflection's.
+    """
+
+    veil: Tensor
+    matrix: Tensor
+
+
+def estimate_overlay(seen: Tensor) -> LightOverlay:
     """Estimate the light laid over one small picture ``(1, 3, h, w)``.
 
-    Returns smooth light of the same shape, and a matrix ``(3, 3)`` that takes a pixel to the part
-    of its colours that is the reflection's. Both are zero for a picture without edges, which shows
-    nothing behind a pane.
+    It is zero for a picture without edges, which shows nothing behind a pane.
     """
-    colors = common_colors(seen)
-    if not colors:
-        return torch.zeros_like(seen), torch.zeros(3, 3)
-    washed, pane = light_from_contrast(seen), pane_light(seen)
-    by_texture, by_black = share_of_colors(seen, [washed, pane], colors)
-    sure = independence(through(by_texture, seen), seen)
-    part = LEAST_TEXTURE_PART + TEXTURE_PART_GAIN * sure * explained_share(washed, seen)
-    veil = pane + part * washed + FOCUS_PART * out_of_focus(seen)
+    bases = common_colors(seen)
+    if not bases:
+        return LightOverlay(torch.zeros_like(seen), torch.zeros(3, 3))
+    by_contrast, by_black = light_from_contrast(seen), pane_light(seen)
+    contrast_colors, black_colors = layer_matrices(seen, [by_contrast, by_black], bases)
+    contrast_chance = independence(apply_color_matrix(contrast_colors, seen), seen)
+    share = explained_share(by_contrast, seen)
+    contrast_part = LEAST_TEXTURE_PART + TEXTURE_PART_GAIN * contrast_chance * share
+    veil = by_black + contrast_part * by_contrast + FOCUS_PART * out_of_focus_light(seen)
     # Black tells more reliably than texture, so its colours are taken out in full.
-    black_sure = independence(through(by_black, seen), seen)
-    matrix = COLOR_PART * sure * by_texture + black_sure * by_black
+    black_chance = independence(apply_color_matrix(black_colors, seen), seen)
+    matrix = COLOR_PART * contrast_chance * contrast_colors + black_chance * black_colors
     left = seen - torch.minimum(veil, seen)
-    return veil, matrix * feasible_scale(through(matrix, seen), left)
+    return LightOverlay(veil, matrix * feasible_scale(apply_color_matrix(matrix, seen), left))
 
 
 def pane_light(light: Tensor) -> Tensor:
@@ -114,17 +126,17 @@ def pane_light(light: Tensor) -> Tensor:
 
     Returns a tensor of the same shape, of zeros where the darkest pixels are black.
     """
-    pixels = light.flatten(2)
-    lifted = float((quantile(pixels, BLACK_PART).min() - SCENE_BLACK).clamp_min(0))
-    dark = quantile(pixels, DARK_PART).clamp_min(1e-5)
+    lifted = float((channel_quantile(light, BLACK_PART).min() - SCENE_BLACK).clamp_min(0))
+    dark = channel_quantile(light, DARK_PART).clamp_min(1e-5)
     # Dark places show more of the pane's colour than of the scene's.
-    color = dark.square() / pixels.mean(-1, keepdim=True)[..., None].clamp_min(1e-5)
+    mean = light.flatten(2).mean(-1)[..., None, None]
+    color = dark.square() / mean.clamp_min(1e-5)
     envelope = lower_envelope(light, 3)
     spread = PANE_BLUR * (light.shape[-2] + light.shape[-1]) / 2
-    height = (smooth(envelope, spread) / dark).amin(1, keepdim=True)
+    height = (gaussian_blur(envelope, spread) / dark).amin(1, keepdim=True)
     shape = height / height.mean().clamp_min(1e-9)
     found = LIGHT_TO_LIFT * lifted * color / color.mean() * shape
-    return torch.minimum(found, MOST_COVERED * smooth(envelope, 2))
+    return torch.minimum(found, MOST_COVERED * gaussian_blur(envelope, 2))
 
 
 def explained_share(found: Tensor, light: Tensor) -> float:
@@ -177,9 +189,3 @@ def correlation(one: Tensor, other: Tensor) -> Tensor:
     one, other = one - one.mean(), other - other.mean()
     scale: Tensor = (one.norm() * other.norm()).clamp_min(1e-9)
     return torch.dot(one, other) / scale
-
-
-def quantile(pixels: Tensor, part: float) -> Tensor:
-    """Return each channel's quantile ``part`` of the pixels ``(1, 3, N)``, as ``(1, 3, 1, 1)``."""
-    rank = max(1, round(part * pixels.shape[-1]))
-    return pixels.kthvalue(rank, dim=-1).values[..., None, None]

@@ -18,21 +18,21 @@ from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.network_fits import fit_progress, fit_run
-from stages.optim.fit import FitPlan, FitRun, OnStep
+from stages.optim.fit import FitRun, OnStep
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
 from stages.published.segmentation import STAGE_STEPS, fit_segmentation
-from stages.segment.account import (
+from stages.segment.generator_fit import Segments, fit_segments
+from stages.segment.networks import evidence_of_votes
+from stages.segment.notes import (
     OPAQUE,
     background_shares,
     guess_notes,
     hinted_side,
     matte_notes,
 )
-from stages.segment.fit import Segments, fit_segments
-from stages.segment.networks import window_evidence
 
-SURELY = 0.9
+LEAST_CHANCE = 0.9
 """Probability of the votes from which a pixel becomes a hint where the user gave none. The same
 distance from 0 makes a hint for the background."""
 
@@ -61,14 +61,14 @@ class HintMasks:
             background[frames] = torch.maximum(background[frames], region.pixels.float())
         return cls(context.hint, background)
 
-    def of(self, votes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def joined_with(self, votes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Return both hints ``(T, 1, h, w)`` at ``size`` (h, w), of zeros and ones.
 
         votes: the probability of foreground, ``(T, 1, h, w)`` at any size.
         """
         chance = resize(votes, size)
-        foreground = (chance > SURELY).float()
-        background = (chance < 1 - SURELY).float()
+        foreground = (chance > LEAST_CHANCE).float()
+        background = (chance < 1 - LEAST_CHANCE).float()
         if self.foreground is not None:
             foreground = self._at(self.foreground, size, foreground)
         if self.background is not None:
@@ -88,66 +88,82 @@ class HintMasks:
         return torch.where(drawn.amax((1, 2, 3), keepdim=True) > 0, drawn, voted)
 
 
-def separate_alone(
-    frames: Tensor, odds: Tensor, hints: HintMasks, context: SeparationContext
-) -> Separation:
+@dataclass(frozen=True)
+class _FittedWindow:
+    """The layers of networks for a window, at their own size.
+
+    steps: the training steps that were taken. planned, whole: of the published method, the steps
+    that were planned, and those without a time budget; ``None`` for coupled generators.
+    """
+
+    layers: Segments
+    steps: int
+    planned: int | None = None
+    whole: int | None = None
+
+
+def separate_by_networks(frames: Tensor, odds: Tensor, context: SeparationContext) -> Separation:
     """Return the layers of ``frames`` ``(T, 3, H, W)`` for the presets ``paper`` and ``coupled``.
 
     odds: the votes' log-odds of the foreground, ``(T, h, w)`` at any size.
-    hints: what the user marked; only the published method has both.
     """
     began = time.monotonic()
-    votes = torch.sigmoid(odds)[:, None]
-    published = context.settings.is_published
+    fit = _fit_published if context.settings.is_published else _fit_coupled
+    fitted = fit(frames, odds, context)
+    layers = _mixing_to(frames, fitted.layers)
+    matte = layers["matte"]
+    hidden = matte > 1 - OPAQUE
+    report = {
+        "reconstruction_psnr": _reconstruction_psnr(frames, layers),
+        "matte_mean": float(matte.mean()),
+        "background_unseen": float(hidden.float().mean()),
+        "fit_steps": float(fitted.steps),
+    }
+    if fitted.whole is not None:
+        report["whole_fit_steps"] = float(fitted.whole)
+    report |= background_shares(matte, hidden)
+    notes = matte_notes(matte, moving=False, hinted=hinted_side(context))
+    notes += guess_notes(matte, context)
+    if fitted.planned is not None and fitted.whole is not None:
+        notes += shortened_notes(fitted.planned, fitted.whole, len(frames))
+    seconds = {"networks": time.monotonic() - began}
+    return Separation(layers, report=report, seconds=seconds, notes=notes)
+
+
+def _mixing_to(frames: Tensor, found: Segments) -> dict[str, Tensor]:
+    """Return the layers at the size of ``frames`` ``(T, 3, H, W)``, to which they mix."""
     size = (frames.shape[-2], frames.shape[-1])
-    if published:
-        found, figures = _published(frames, votes, hints, context)
-    else:
-        found, figures = _coupled(frames, votes, context)
-    foreground, background, matte = (
-        resize(layer, size) for layer in (found.foreground, found.background, found.matte)
-    )
-    matte = matte.clamp(0, 1)
-    error = 0.0
+    foreground, background = resize(found.foreground, size), resize(found.background, size)
+    matte = resize(found.matte, size).clamp(0, 1)
     for t, frame in enumerate(frames):
         model = MatteComposite(matte[t])
         background[t], foreground[t] = model.reconcile(frame, background[t], foreground[t])
-        again = ((layer * 255).round() / 255 for layer in (background[t], foreground[t]))
-        error += float(
-            (MatteComposite((matte[t] * 255).round() / 255).mix(*again) - frame).square().mean()
+    return {"foreground": foreground, "background": background, "matte": matte}
+
+
+def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
+    """Return the PSNR in dB of the layers mixed back, each rounded to 8 bits as in the files."""
+    error = 0.0
+    for t, frame in enumerate(frames):
+        foreground, background, matte = (
+            (layers[name][t] * 255).round() / 255 for name in ("foreground", "background", "matte")
         )
-    hidden = matte > 1 - OPAQUE
-    report = {
-        "reconstruction_psnr": psnr_of(error / len(frames)),
-        "matte_mean": float(matte.mean()),
-        "background_unseen": float(hidden.float().mean()),
-        **figures,
-        **background_shares(matte, hidden),
-    }
-    notes = matte_notes(matte, moving=False, hinted=hinted_side(context))
-    notes = (*notes, *guess_notes(matte, context))
-    if published:
-        whole = int(figures["whole_fit_steps"])
-        notes = (*notes, *shortened_notes(int(figures["planned_steps"]), whole, len(frames)))
-        del report["planned_steps"]
-    layers = {"foreground": foreground, "background": background, "matte": matte}
-    return Separation(
-        layers, report=report, seconds={"networks": time.monotonic() - began}, notes=notes
-    )
+        error += float((MatteComposite(matte).mix(background, foreground) - frame).square().mean())
+    return psnr_of(error / len(frames))
 
 
-def _published(
-    frames: Tensor, votes: Tensor, hints: HintMasks, context: SeparationContext
-) -> tuple[Segments, dict[str, float]]:
-    """Fit the published networks to a window; return its layers and figures for the report.
+def _fit_published(frames: Tensor, odds: Tensor, context: SeparationContext) -> _FittedWindow:
+    """Fit the published networks to a window; frames that are no clip are fitted one by one.
 
-    frames: ``(T, 3, H, W)``; those that are no clip are fitted one by one. votes: the matte that
-    the votes give, ``(T, 1, h, w)`` in [0, 1].
+    frames: ``(T, 3, H, W)``. odds: the votes' log-odds, ``(T, h, w)``, which serve as hints where
+    the user gave none.
     """
     small = shrunk(frames, context.working_pixels(FULL_PIXELS))
-    inside, outside = hints.of(votes, (small.shape[-2], small.shape[-1]))
-    alone = context.unordered or len(frames) == 1
-    groups = [slice(t, t + 1) for t in range(len(frames))] if alone else [slice(None)]
+    size = (small.shape[-2], small.shape[-1])
+    hints = HintMasks.drawn(context, len(frames))
+    inside, outside = hints.joined_with(torch.sigmoid(odds)[:, None], size)
+    are_pictures = context.unordered or len(frames) == 1
+    groups = [slice(t, t + 1) for t in range(len(frames))] if are_pictures else [slice(None)]
 
     def fitted(group: slice, run: FitRun) -> tuple[Segments, int]:
         found = fit_segmentation(small[group], inside[group], outside[group], run)
@@ -159,47 +175,29 @@ def _published(
     )
     parts, taken = [], 0
     for number, group in enumerate(groups):
-        place = number / len(groups), (number + 1) / len(groups)
-        run = fit_run(
-            context, max(1, planned // len(groups)), fit_progress(context, "networks", part=place)
-        )
-        part, steps = fitted(group, run)
-        parts.append(part)
+        part = number / len(groups), (number + 1) / len(groups)
+        progress = fit_progress(context, "networks", part=part)
+        layers, steps = fitted(group, fit_run(context, max(1, planned // len(groups)), progress))
+        parts.append(layers)
         taken += steps
-    layers = Segments(
+    joined = Segments(
         torch.cat([part.foreground for part in parts]),
         torch.cat([part.background for part in parts]),
         torch.cat([part.matte for part in parts]),
     )
-    figures = {
-        "fit_steps": float(taken),
-        "planned_steps": float(planned),
-        "whole_fit_steps": float(whole),
-    }
-    return layers, figures
+    return _FittedWindow(joined, taken, planned, whole)
 
 
-def _coupled(
-    frames: Tensor, votes: Tensor, context: SeparationContext
-) -> tuple[Segments, dict[str, float]]:
-    """Fit the default's generators without motion; return the layers and figures for the report.
+def _fit_coupled(frames: Tensor, odds: Tensor, context: SeparationContext) -> _FittedWindow:
+    """Fit the default's generators to a window without motion.
 
-    frames: ``(T, 3, H, W)``. votes: the matte that the votes give, ``(T, 1, h, w)`` in [0, 1].
+    frames: ``(T, 3, H, W)``. odds: the votes' log-odds, ``(T, h, w)``.
     """
-    small = shrunk(frames, context.working_pixels(PIXELS))
-    settings = context.settings
-    matte = resize(votes, (small.shape[-2], small.shape[-1]))
-    known = window_evidence(small, matte, None, None)
+    known = evidence_of_votes(shrunk(frames, context.working_pixels(PIXELS)), odds)
 
     def fitted(steps: int, on_step: OnStep | None = None) -> Segments:
-        return fit_segments(
-            known,
-            plan=FitPlan(steps),
-            seed=settings.seed,
-            device=settings.device,
-            on_step=on_step,
-            steady=not context.unordered,
-        )
+        run = fit_run(context, steps, on_step)
+        return fit_segments(known, run, compare_in_place=not context.unordered)
 
     steps = coupled_steps(fitted, context)
-    return fitted(steps, fit_progress(context, "networks")), {"fit_steps": float(steps)}
+    return _FittedWindow(fitted(steps, fit_progress(context, "networks")), steps)

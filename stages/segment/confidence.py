@@ -1,4 +1,7 @@
-"""Say how sure each pixel of the layers is: 0 is invented, 1 is certain (``--confidence``)."""
+"""Say how sure each pixel of the layers is, and how good a matte is expected to be.
+
+Of a pixel, 0 is invented and 1 is certain (``--confidence``).
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,16 @@ from torch import Tensor
 
 from stages.context import ExpectedQuality, confidence_name
 from stages.motion.flow import resize, within
-from stages.segment.hints.in_window import with_certain
+from stages.segment.hints.in_window import with_certain_alpha
 from stages.segment.hints.marked_frames import Marked
 from stages.segment.motion import WindowMotion
-from stages.segment.parallax import outline_jumps
+from stages.segment.outline_jumps import outline_jumps
 from stages.segment.votes import VOTE_PIXELS
 
 SEEN_ELSEWHERE = 0.75
 """Certainty of a background pixel that is taken from another frame. It was chosen, not measured."""
-HALF = 0.5  # value of a matte above which a pixel belongs to the foreground
-OVERLAP = (0.686, 0.198)
+INSIDE = 0.5  # value of a matte above which a pixel belongs to the foreground
+OVERLAP_OFFSET, OVERLAP_SLOPE = 0.686, 0.198
 """Offset and slope of the line from the jump of the motion along an outline, 0 to 1, to the
 expected intersection over union. So that is 0.69 to 0.88. Fitted to eleven clips."""
 
@@ -36,7 +39,7 @@ def confidence_layers(
     matte: ``(T, 1, H, W)`` in [0, 1]. missing: where no frame shows the background, of bool.
     """
     size = (matte.shape[-2], matte.shape[-1])
-    chance = with_certain(resize(torch.sigmoid(odds)[:, None], size), marked)
+    chance = with_certain_alpha(resize(torch.sigmoid(odds)[:, None], size), marked)
     behind = torch.where(missing, 0.0, SEEN_ELSEWHERE)
     return {
         confidence_name("matte"): (2 * chance - 1).abs().clamp(0, 1),
@@ -56,7 +59,7 @@ def expected_overlap(motion: WindowMotion, matte: Tensor) -> ExpectedQuality:
     motion: of the frames at any size. matte: ``(T, 1, H, W)`` in [0, 1].
     """
     size = within((matte.shape[-2], matte.shape[-1]), VOTE_PIXELS)
-    inside = resize(matte, size)[:, 0] > HALF
-    overlap = OVERLAP[0] + OVERLAP[1] * outline_jumps(motion.resized(size), inside)
+    inside = resize(matte, size)[:, 0] > INSIDE
+    overlap = OVERLAP_OFFSET + OVERLAP_SLOPE * outline_jumps(motion.resized(size), inside)
     values = zip(overlap.clamp(0, 1).tolist(), inside.flatten(1).any(1).tolist(), strict=True)
     return ExpectedQuality("iou", tuple(value if found else None for value, found in values))

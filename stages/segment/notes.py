@@ -1,4 +1,4 @@
-"""Say of a separation what is known, what is made up, and what was not found."""
+"""Say what was not found, what is a guess, and where the background comes from."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ FULL = 0.999
 
 
 def background_shares(matte: Tensor, missing: Tensor) -> dict[str, float]:
-    """Return where the background comes from, as shares of all pixels.
+    """Return where the background comes from, as shares of all pixels, for the report.
 
-    explained: hidden here and seen in other frames. invented: seen in no frame, so it is drawn.
-    untouched: not hidden.
+    ``explained``: hidden here and seen in other frames. ``invented``: seen in no frame, so it is
+    drawn. ``untouched``: not hidden.
 
     matte: ``(T, 1, H, W)`` in [0, 1].
     missing: ``(T, H, W)`` or ``(T, 1, H, W)``, true where no frame shows the background.
     """
     hidden = (matte[:, 0] > 1 - OPAQUE) | missing.reshape(matte[:, 0].shape)
-    invented, covered = float(missing.float().mean()), float(hidden.float().mean())
+    invented = float(missing.float().mean())
+    covered = float(hidden.float().mean())
     return {"explained": covered - invented, "invented": invented, "untouched": 1 - covered}
 
 
@@ -58,15 +59,13 @@ def matte_notes(matte: Tensor, *, moving: bool, hinted: HintedSide) -> tuple[Not
         advice = "draw the mark over the whole thing"
     elif moving:
         nothing = "nothing that moves against the camera was found"
-    part = (matte > 0.5).float().mean((1, 2, 3))
-    empty = notes_where(
-        nothing + " in {frames}, so the foreground is empty there; " + advice, part < EMPTY
-    )
+    share = _foreground_shares(matte)
+    empty = nothing + " in {frames}, so the foreground is empty there; " + advice
     full = (
         "nearly the whole picture was taken for the foreground in {frames}, "
-        "so the background is made up there; "
+        "so the background is made up there; " + advice
     )
-    return (*empty, *notes_where(full + advice, part > FULL))
+    return notes_where(empty, share < EMPTY) + notes_where(full, share > FULL)
 
 
 def guess_notes(matte: Tensor, context: SeparationContext) -> tuple[Note, ...]:
@@ -82,5 +81,13 @@ def guess_notes(matte: Tensor, context: SeparationContext) -> tuple[Note, ...]:
         "stands out from the picture's outer edge. Look at the matte; to say what the foreground "
         "is, give a box, points or a mask as {hint}"
     )
-    part = (matte > 0.5).float().mean((1, 2, 3))
-    return notes_where(text, (part >= EMPTY) & (part <= FULL))
+    share = _foreground_shares(matte)
+    return notes_where(text, (share >= EMPTY) & (share <= FULL))
+
+
+def _foreground_shares(matte: Tensor) -> Tensor:
+    """Return the part of each frame that the foreground covers, ``(T,)``.
+
+    matte: ``(T, 1, H, W)`` in [0, 1].
+    """
+    return (matte > 0.5).float().mean((1, 2, 3))

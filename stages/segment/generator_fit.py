@@ -17,7 +17,7 @@ from models.generator import NARROW_WIDTHS, GeneratedLayer
 from models.precision import probe
 from stages.mixing.matte_composite import MatteComposite
 from stages.motion.flow import warp
-from stages.optim.fit import Draw, FitPlan, OnStep, fit
+from stages.optim.fit import Draw, FitPlan, FitRun, fit
 from stages.optim.losses import (
     Schedule,
     agreement,
@@ -39,13 +39,13 @@ WEIGHTS: dict[str, Schedule] = {
 }
 """The weight of every loss of :func:`fit_segments`."""
 
-REACH = 4.0  # most log-odds that the matte's generator can add
+MOST_CHANGE = 4.0  # most log-odds that the matte's generator can add
 EDGE = 0.02  # mattes are clamped this far from 0 and 1 before they become log-odds
 
 
 @dataclass(frozen=True)
 class SegmentEvidence:
-    """Hold what is known of a window before the fit, at the fit's size.
+    """What is known of a window before the fit, at the fit's size.
 
     Pictures are ``(T, 3, h, w)``, mattes and weights ``(T, 1, h, w)``, all in [0, 1].
 
@@ -66,15 +66,15 @@ class SegmentEvidence:
 
     def to(self, device: torch.device) -> SegmentEvidence:
         """Return a copy on ``device``."""
-        there = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(
-            self, **{name: each.to(device) for name, each in there.items() if each is not None}
+            self, **{name: value.to(device) for name, value in values.items() if value is not None}
         )
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Hold the fitted layers on the CPU.
+    """The fitted layers, on the CPU.
 
     foreground, background: ``(T, 3, h, w)`` in [0, 1]. matte: ``(T, 1, h, w)`` in [0, 1].
     """
@@ -106,8 +106,14 @@ class ThreeLayers(nn.Module):
 
     def forward(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return foreground, background and matte of the frames ``index`` ``(B,)``."""
-        matte = torch.sigmoid(self.given[index] + REACH * (2 * self.change(index) - 1))
+        matte = torch.sigmoid(self.given[index] + MOST_CHANGE * (2 * self.change(index) - 1))
         return self.foreground(index), self.background(index), matte
+
+    @torch.no_grad()
+    def render(self) -> Segments:
+        """Return all frames of the layers, on the CPU."""
+        matte = torch.sigmoid(self.given + MOST_CHANGE * (2 * self.change.render() - 1))
+        return Segments(self.foreground.render().cpu(), self.background.render().cpu(), matte.cpu())
 
     def code_parameters(self) -> list[nn.Parameter]:
         """Return the input codes, which learn faster."""
@@ -116,6 +122,40 @@ class ThreeLayers(nn.Module):
             for layer in (self.foreground, self.background, self.change)
             for p in layer.noise.parameters()
         ]
+
+
+def fit_segments(
+    known: SegmentEvidence, run: FitRun, *, compare_in_place: bool = False
+) -> Segments:
+    """Fit the three generators to ``known.frames`` and render them.
+
+    compare_in_place: whether consecutive mattes should agree at each pixel, where no motion is
+    known; else they should along the motion.
+    """
+    known = known.to(run.device)
+    module = ThreeLayers(known, seed=run.seed, dtype=probe(run.device).dtype).to(run.device)
+
+    def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
+        del progress
+        foreground, background, matte = module(index)
+        mixed = MatteComposite(matte).mix(background, foreground)
+        if compare_in_place:
+            consistency = steady_matte(matte, index)
+        else:
+            consistency = _consistency_along_flow(matte, index, known.motion)
+        return {
+            "reconstruction": reconstruction(mixed, known.frames[index]),
+            "agreement": agreement(foreground, known.foreground[index], known.shown[index])
+            + agreement(background, known.background[index], known.seen[index]),
+            "matte": agreement(matte, known.matte[index], known.trust[index]),
+            "binary_push": binary_push(matte),
+            "mask_consistency": consistency,
+        }
+
+    plan = FitPlan(run.steps)
+    draw = neighbors(len(known.frames), plan.batch)
+    fit(module, terms, WEIGHTS, plan, frames=draw, seed=run.seed, on_step=run.on_step)
+    return module.render()
 
 
 def neighbors(frames: int, batch: int) -> Draw:
@@ -134,54 +174,7 @@ def neighbors(frames: int, batch: int) -> Draw:
     return draw
 
 
-def fit_segments(
-    known: SegmentEvidence,
-    *,
-    plan: FitPlan,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
-    steady: bool = False,
-) -> Segments:
-    """Fit the three generators to ``known.frames`` and render them.
-
-    plan: steps and learning rate. seed: of all random numbers. on_step: called with the losses.
-    steady: compare the mattes of consecutive frames as they are, where no motion is known.
-    """
-    known = known.to(device)
-    module = ThreeLayers(known, seed=seed, dtype=probe(device).dtype).to(device)
-
-    def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
-        del progress
-        foreground, background, matte = module(index)
-        frames, given = known.frames[index], known.matte[index]
-        mixed = MatteComposite(matte).mix(background, foreground)
-        consistency = _consistency(matte, index, known.motion)
-        if steady:
-            consistency = steady_matte(matte, index)
-        return {
-            "reconstruction": reconstruction(mixed, frames),
-            "agreement": agreement(foreground, known.foreground[index], known.shown[index])
-            + agreement(background, known.background[index], known.seen[index]),
-            "matte": agreement(matte, given, known.trust[index]),
-            "binary_push": binary_push(matte),
-            "mask_consistency": consistency,
-        }
-
-    fit(
-        module,
-        terms,
-        WEIGHTS,
-        plan,
-        frames=neighbors(len(known.frames), plan.batch),
-        seed=seed,
-        on_step=on_step,
-    )
-    matte = torch.sigmoid(module.given + REACH * (2 * module.change.render() - 1))
-    return Segments(module.foreground.render().cpu(), module.background.render().cpu(), matte.cpu())
-
-
-def _consistency(matte: Tensor, index: Tensor, motion: WindowMotion | None) -> Tensor:
+def _consistency_along_flow(matte: Tensor, index: Tensor, motion: WindowMotion | None) -> Tensor:
     """Return the mask-consistency loss: each matte against the next one, warped along the flow.
 
     matte: of the frames of a step, ``(B, 1, h, w)``. index: which frames these are, ``(B,)``.

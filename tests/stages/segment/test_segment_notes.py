@@ -7,7 +7,7 @@ import torch
 
 from stages.context import FitSettings, SeparationContext
 from stages.hint_regions import HintRegion
-from stages.segment.account import guess_notes, hinted_side, matte_notes
+from stages.segment.notes import guess_notes, hinted_side, matte_notes
 
 PIXEL = torch.ones(1, 1, dtype=torch.bool)
 FOREGROUND, BACKGROUND = HintRegion(PIXEL), HintRegion(PIXEL, foreground=False)
