@@ -1,6 +1,9 @@
-"""The search for shots and transitions, one pass over small frames: see :mod:`stages.find.search`.
+"""The search for shots and transitions, one pass over small frames.
 
-The way of a frame: :mod:`features` measures it, :mod:`cuts` finds hard cuts,
-:mod:`gradual_transitions` proposes mixtures and wipes and :mod:`fit` measures them,
-:mod:`boundaries` finds what no model explains, and :mod:`timeline` tells shots and transitions.
+The way of a frame (:mod:`search`): :mod:`recent_frames` keeps it and :mod:`features` measures it.
+:mod:`cuts` finds hard cuts. :mod:`gradual_transitions` proposes windows that may hold a mixture or
+a wipe, :mod:`examine` decides, and :mod:`fit` measures ends and weights. :mod:`boundaries` finds
+where the picture changes for good, and :mod:`boundary_kinds` in which way. :mod:`stills` looks
+between scenes that stand still. :mod:`found_events` collects what was found, and :mod:`timeline`
+makes shots and transitions of it.
 """

@@ -1,8 +1,8 @@
 """Dissolves whose scenes are blurred or coarsened meanwhile: told by the detail that is missing.
 
-The filters are those of all kinds. They change little in a frame that lacks detail
-already, and much in a dissolve of two sharp pictures. Motion of the scenes does not matter for
-that. Axes: T frames.
+The filters are those of all kinds. They change little in a frame that lacks detail already, and
+much in a dissolve of two sharp pictures. Motion of the scenes does not matter for that.
+Axes: T frames.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from stages.find.curve import NOISE, Curve
-from stages.find.features import Array
-from stages.find.paths import pixels_of
+from stages.find.curve import NOISE, even_mix
+from stages.find.features import Array, channels_first
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import FILTERS, kind_of_filter
 from stages.kinds.base import Filter
@@ -24,7 +23,7 @@ from stages.mixing.filtering import detail_left, filtered_mix
 MOST_DETAIL = 0.4
 """Most detail that blurred frames may have, see :func:`stages.mixing.filtering.detail_left`."""
 
-MOST_LEFT = 0.2
+MOST_ERROR = 0.2
 """Most squared error that the filtered clean frames leave, as a part of what the nearer of them
 leaves unfiltered. In seven drawn blurs it was 0.006 to 0.055, in 28 other transitions 0.34 and
 more."""
@@ -37,8 +36,8 @@ def as_blur(found: TransitionFit, frames: Array) -> TransitionFit | None:
     """Return the blur that a dissolve in ``frames`` ``(T, H, W, 3)`` turns out to be, or None."""
     if len(found.mix) < FEWEST:
         return None
-    sides = pixels_of(frames[found.before]), pixels_of(frames[found.after])
-    mixed = [pixels_of(frame) for frame in frames[found.before + 1 : found.after]]
+    sides = channels_first(frames[found.before]), channels_first(frames[found.after])
+    mixed = [channels_first(frame) for frame in frames[found.before + 1 : found.after]]
     mix = found.mix.tolist()
     errors = {
         name: _error(mixed, sides, mix, apply)
@@ -58,8 +57,8 @@ def find_blur(stretch: Stretch, before: int, after: int) -> TransitionFit | None
     so the filtered clean frames explain its frames all the better.
     """
     found = [_best_ends(stretch, (before, after), name) for name in FILTERS]
-    best = min(found, key=lambda blur: blur.left)
-    if len(best.mix) < FEWEST or best.left > MOST_LEFT:
+    best = min(found, key=lambda blur: blur.relative_error)
+    if len(best.mix) < FEWEST or best.relative_error > MOST_ERROR:
         return None
     # A filter leaves smooth pictures as they are, so the detail has to be missing, too.
     return as_blur(best, stretch.frames)
@@ -68,27 +67,35 @@ def find_blur(stretch: Stretch, before: int, after: int) -> TransitionFit | None
 def _best_ends(stretch: Stretch, sides: tuple[int, int], name: str) -> TransitionFit:
     """Return the blur by one filter whose ends, near ``sides``, explain most.
 
-    Its ``left`` is relative to what the nearer of the two clean frames leaves, unfiltered.
+    Its ``relative_error`` is a part of what the nearer of the two clean frames leaves, unfiltered.
     """
-    best, most = sides, -math.inf
-    left, tried = math.inf, set[tuple[int, int]]()
-    while best not in tried:
-        tried.add(best)
+    best, most_explained, relative_error = sides, -math.inf, math.inf
+    examined: set[tuple[int, int]] = set()
+    while best not in examined:
+        examined.add(best)
         for before, after in _neighbors(best, stretch):
-            frames = stretch.frames[before : after + 1]
-            unfiltered = np.minimum(
-                ((frames[1:-1] - frames[0]) ** 2).mean((1, 2, 3)),
-                ((frames[1:-1] - frames[-1]) ** 2).mean((1, 2, 3)),
-            )
-            pictures = [pixels_of(frame) for frame in frames]
-            ends = pictures[0], pictures[-1]
-            error = _error(pictures[1:-1], ends, _even(before, after).tolist(), FILTERS[name])
-            explained = float(unfiltered.sum()) - error / MOST_LEFT
-            if explained > most:
-                best, most = (before, after), explained
-                left = error / (float(unfiltered.sum()) + NOISE)
-    kind = kind_of_filter(name)
-    return TransitionFit(*best, _even(*best), kind, left=left, effect=name)
+            error, unfiltered = _errors_between(stretch.frames[before : after + 1], name)
+            explained = unfiltered - error / MOST_ERROR
+            if explained > most_explained:
+                best, most_explained = (before, after), explained
+                relative_error = error / (unfiltered + NOISE)
+    mix, kind = even_mix(best[1] - best[0] - 1), kind_of_filter(name)
+    return TransitionFit(*best, mix, kind, relative_error=relative_error, effect=name)
+
+
+def _errors_between(frames: Array, name: str) -> tuple[float, float]:
+    """Return the squared error of a blur, and that of the nearer clean frame, unfiltered.
+
+    frames: ``(n + 2, H, W, 3)``, the clean ones first and last. name: of the filter. Both errors
+    are sums over the frames in between of their means.
+    """
+    unfiltered = np.minimum(
+        ((frames[1:-1] - frames[0]) ** 2).mean((1, 2, 3)),
+        ((frames[1:-1] - frames[-1]) ** 2).mean((1, 2, 3)),
+    )
+    one, *mixed, other = (channels_first(frame) for frame in frames)
+    error = _error(mixed, (one, other), even_mix(len(mixed)).tolist(), FILTERS[name])
+    return error, float(unfiltered.sum())
 
 
 def _neighbors(sides: tuple[int, int], stretch: Stretch) -> list[tuple[int, int]]:
@@ -101,11 +108,6 @@ def _neighbors(sides: tuple[int, int], stretch: Stretch) -> list[tuple[int, int]
         for one, other in near
         if one >= stretch.low and other <= stretch.high and other - one > FEWEST
     ]
-
-
-def _even(before: int, after: int) -> Curve:
-    """Return the weights of an even course between two clean frames."""
-    return np.arange(1, after - before) / (after - before)
 
 
 def _error(

@@ -1,4 +1,4 @@
-"""Compose the frames of a transition in which scenes move as a whole, for all progresses at once.
+"""Compose the frames of a transition in which scenes move as a whole: one, or all at once.
 
 Where each pixel comes from depends on the effect and the size alone. So small layouts are kept.
 """
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.kinds.base import AffineMap, Placer, pixel_places
+from stages.kinds.base import AffineMap, Placement, Placer, pixel_places
 from stages.mixing.blend import blend
-from stages.motion.flow import sample
+from stages.motion.flow import sample as sample_grid
 
 KEPT_VALUES = 1 << 18
 """Values of a layout up to which it is kept, 1 MiB; at most 32 are kept."""
@@ -22,10 +22,45 @@ KEPT_VALUES = 1 << 18
 MOST_PIXELS = 1 << 19
 """Pixels that are composed at once where each frame has composed frames of its own."""
 
+BISECTIONS = 20
+"""Halvings of the interval that a progress lies in."""
+
+
+def place(scenes: tuple[Tensor, Tensor], placement: Placement) -> Tensor:
+    """Return the frame in which two scenes are placed, ``(C, H, W)``.
+
+    scenes: the outgoing and the incoming one, ``(C, H, W)`` each. Borders are repeated outwards.
+    """
+    height, width = scenes[0].shape[-2:]
+    aspect = height / width
+    x, y = pixel_places(height, width, aspect)
+    weight = placement.weight(x, y, aspect, 1 / width)
+    outgoing = sample(scenes[0], *placement.outgoing(x, y))
+    incoming = sample(scenes[1], *placement.incoming(x, y))
+    return blend(outgoing, incoming, weight)
+
+
+def sample(scene: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return a scene ``(C, H, W)`` at places ``(h, w)`` in picture widths, bilinear."""
+    grid = grid_of(x, y, scene.shape[-2] / scene.shape[-1])
+    return sample_grid(scene[None], grid[None])[0]
+
+
+def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
+    """Return the progress at which the incoming scene has a mean weight, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if placer(middle, size[0] / size[1]).mean_weight(*size) < weight:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the pixels of ``P`` frames come from.
+    """The places in both scenes that the pixels of ``P`` frames come from.
 
     outgoing, incoming: places in each scene, ``(P, h, w, 2)`` in the convention of ``grid_sample``;
         ``(1, h, w, 2)`` where the effect leaves the scene in its place.
@@ -44,12 +79,12 @@ def composed_frames(scenes: tuple[Tensor, Tensor], placer: Placer, steps: int) -
     """
     height, width = scenes[0].shape[-2:]
     layout = layout_of(placer, height, width, steps)
-    outgoing = _sample(scenes[0], layout.outgoing)
-    incoming = _sample(scenes[1], layout.incoming)
+    outgoing = _sample_all(scenes[0], layout.outgoing)
+    incoming = _sample_all(scenes[1], layout.incoming)
     return blend(outgoing, incoming, layout.weight)
 
 
-def errors_on_the_way(
+def errors_of_moving_scenes(
     frames: Tensor,
     scenes: tuple[Tensor, Tensor],
     layout: Layout,
@@ -75,20 +110,20 @@ def errors_on_the_way(
             )
         )
         weight = layout.weight[None] if rows is None else layout.weight[rows]
-        wrong = blend(outgoing, incoming, weight).sub_(frames[part, None])
-        errors.append(wrong.square_().mean((2, 3, 4)))
+        residual = blend(outgoing, incoming, weight).sub_(frames[part, None])
+        errors.append(residual.square_().mean((2, 3, 4)))
     return torch.cat(errors)
 
 
 def _moved(scene: Tensor, places: Tensor, shift: Tensor, rows: Tensor | None) -> Tensor:
     """Return a scene in frames of which each has shifts of its own, ``(T, K or 1, C, h, w)``.
 
-    Arguments as of :func:`errors_on_the_way`, for some of its frames. A scene that the effect
+    Arguments as of :func:`errors_of_moving_scenes`, for some of its frames. A scene that the effect
     leaves in its place is the same for all progresses.
     """
     chosen = places[rows] if rows is not None and len(places) > 1 else places[None]
     grid = chosen + shift[:, None, None, None]
-    seen = _sample(scene, grid.flatten(0, 1))
+    seen = _sample_all(scene, grid.flatten(0, 1))
     return seen.reshape(*grid.shape[:2], *seen.shape[1:])
 
 
@@ -128,6 +163,6 @@ def grid_of(x: Tensor, y: Tensor, aspect: float) -> Tensor:
     return torch.stack([2 * x, 2 * y / aspect], -1)
 
 
-def _sample(scene: Tensor, places: Tensor) -> Tensor:
+def _sample_all(scene: Tensor, places: Tensor) -> Tensor:
     """Return a scene ``(C, H, W)`` at ``places`` ``(P, h, w, 2)``, bilinear: ``(P, C, h, w)``."""
-    return sample(scene.expand(len(places), -1, -1, -1), places)
+    return sample_grid(scene.expand(len(places), -1, -1, -1), places)

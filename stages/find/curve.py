@@ -9,7 +9,9 @@ Axes: T frames, K blocks, N pixels of a block.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -35,6 +37,11 @@ STUDENT_FREEDOM = 2  # degrees of freedom of the errors: many estimates are far 
 LEAST_VARIANCE = 1e-6  # of an estimate
 FINE_NOISE = 5 * NOISE  # regularises the regressions on a block's structure
 NEAREST = 10  # clean frames on each side that say how restless the shots are
+
+
+def even_mix(count: int) -> Curve:
+    """Return the weights of ``count`` frames that rise evenly from 0 before them to 1 behind."""
+    return np.arange(1, count + 1) / (count + 1)
 
 
 def squared_difference(one: Array, other: Array) -> float:
@@ -80,7 +87,7 @@ class BlockProducts:
     bm: Array
     mm: Array
 
-    def left(self, weight: Array | np.float32) -> Array:
+    def residual_power(self, weight: Array | np.float32) -> Array:
         """Return the mean square of ``m - (1 - weight) a - weight b``."""
         other = 1 - weight
         cross = weight * self.bm + other * self.am - weight * other * self.ab
@@ -127,7 +134,7 @@ def products(mixed: Array, outgoing: Array, incoming: Array) -> tuple[BlockProdu
 
 @dataclass(frozen=True)
 class WeightEstimates:
-    """Each block's estimate of w in each frame and the variance that noise gives it, ``(T, K)``."""
+    """Estimates of w for each block and frame, and their variance through noise, ``(T, K)``."""
 
     value: Array
     noise: Array
@@ -147,14 +154,16 @@ def estimates(
     independent = pixels / CORRELATED * 3
     power = whole.step()
     both = np.asarray((whole.bm - whole.am - whole.ab + whole.aa) / (power + NOISE), np.float32)
-    both_noise = np.asarray((whole.left(both) + NOISE) / (power + 1e-9) / independent, np.float32)
+    both_noise = np.asarray(
+        (whole.residual_power(both) + NOISE) / (power + 1e-9) / independent, np.float32
+    )
     aa, bb, ab = fine.aa + FINE_NOISE, fine.bb + FINE_NOISE, fine.ab
     determinant = np.maximum(aa * bb - ab * ab, 1e-12)
     kept = (bb * fine.am - ab * fine.bm) / determinant
     come = (aa * fine.bm - ab * fine.am) / determinant
     rest = np.maximum(fine.mm - kept * fine.am - come * fine.bm, 0) + NOISE
-    left = rest * 2 / independent / determinant
-    kept_noise, come_noise = (np.asarray(left * part, np.float32) for part in (bb, aa))
+    noise = rest * 2 / independent / determinant
+    kept_noise, come_noise = (np.asarray(noise * part, np.float32) for part in (bb, aa))
     return (
         WeightEstimates(both, both_noise),
         WeightEstimates(1 - kept, kept_noise),
@@ -186,8 +195,7 @@ def agreement(
     through motion in the outgoing and the incoming shot. All are ``(T, K)``. The curve is the
     location of Student's t distributions of two degrees of freedom.
     """
-    count = len(values)
-    curve: Curve = np.arange(1, count + 1) / (count + 1)
+    curve = even_mix(len(values))
     weight = np.ones_like(values)
     for _ in range(AGREEMENT_ROUNDS):
         w = curve[:, None].astype(np.float32)
@@ -224,58 +232,83 @@ def measure(
     """
     before, after = sides
     low, high = max(reach[0], before - CLEAN_FRAMES), min(reach[1], after + CLEAN_FRAMES)
-    pieces = block_frames(frames[low : high + 1])
+    mixed = block_frames(frames[low : high + 1])
+    times = range(low, high + 1)
     if layers is None:
         outgoing, incoming = (
-            np.broadcast_to(pieces[place - low], pieces.shape) for place in (before, after)
+            np.broadcast_to(mixed[place - low], mixed.shape) for place in (before, after)
         )
     else:
-        times = range(low, high + 1)
         outgoing = block_frames(
             np.stack([layers.outgoing_at(min(time, after - 1)) for time in times])
         )
         incoming = block_frames(
             np.stack([layers.incoming_at(max(time, before + 1)) for time in times])
         )
-    whole, fine = products(pieces, outgoing, incoming)
-    count = after - before - 1
-    inside = slice(before - low + 1, after - low)
-    early, late = slice(0, before - low), slice(after - low + 1, None)
-    values, fixed, out_drifts, in_drifts = [], [], [], []
-    for number, estimate in enumerate(estimates(whole, fine, pieces.shape[2])):
-        out_error, in_error = estimate.value[early][::-1], estimate.value[late] - 1
-        # The second estimate does not depend on the incoming side nor the third on the outgoing.
-        out_drifts.append(drift(out_error * np.float32(number != 2), count))
-        in_drifts.append(drift(in_error * np.float32(number != 1), count)[::-1])
-        values.append(estimate.value[inside])
-        fixed.append(estimate.noise[inside])
-    curve, error = agreement(
-        *(np.concatenate(part, axis=1) for part in (values, fixed, out_drifts, in_drifts))
+    whole, fine = products(mixed, outgoing, incoming)
+    parts = _Parts(
+        slice(0, before - low), slice(before - low + 1, after - low), slice(after - low + 1, None)
     )
-    unexplained, texture = misfit(whole.only(inside), fine.only(inside), curve)
-    restless = _restlessness(whole, early, inside, late)
+    curve, error = agreement(*_estimates_with_drift(whole, fine, mixed.shape[2], parts))
+    unexplained, texture = _unexplained_and_texture(
+        whole.only(parts.inside), fine.only(parts.inside), curve
+    )
+    restless = _restlessness(whole, parts)
     return MeasuredWeights(before, after, curve, error, unexplained, texture, restless)
 
 
-def _restlessness(whole: BlockProducts, early: slice, inside: slice, late: slice) -> float:
+class _Parts(NamedTuple):
+    """The clean frames before a transition, its mixed frames, and the clean ones behind it."""
+
+    early: slice
+    inside: slice
+    late: slice
+
+
+def _estimates_with_drift(
+    whole: BlockProducts, fine: BlockProducts, pixels: int, parts: _Parts
+) -> Sequence[Array]:
+    """Return what :func:`agreement` takes: estimates and their variances, ``(T, 3 K)`` each.
+
+    Arguments as of :func:`estimates`.
+    """
+    values, fixed, out_drifts, in_drifts = [], [], [], []
+    for number, estimate in enumerate(estimates(whole, fine, pixels)):
+        value = estimate.value[parts.inside]
+        out_error, in_error = estimate.value[parts.early][::-1], estimate.value[parts.late] - 1
+        # The second estimate does not depend on the incoming side nor the third on the outgoing.
+        out_drifts.append(drift(out_error * np.float32(number != 2), len(value)))
+        in_drifts.append(drift(in_error * np.float32(number != 1), len(value))[::-1])
+        values.append(value)
+        fixed.append(estimate.noise[parts.inside])
+    return [np.concatenate(part, axis=1) for part in (values, fixed, out_drifts, in_drifts)]
+
+
+def _restlessness(whole: BlockProducts, parts: _Parts) -> float:
     """Return ``restless`` of :class:`MeasuredWeights`, 0 where there are no clean frames."""
     clean = np.concatenate(
         [
-            whole.only(early).left(np.float32(0))[-NEAREST:],
-            whole.only(late).left(np.float32(1))[:NEAREST],
+            whole.only(parts.early).residual_power(np.float32(0))[-NEAREST:],
+            whole.only(parts.late).residual_power(np.float32(1))[:NEAREST],
         ]
     )
     if not len(clean):
         return 0.0
-    change = max(float(whole.step()[inside].mean()), 1e-5)
+    change = max(float(whole.step()[parts.inside].mean()), 1e-5)
     return float(np.sqrt(np.median(clean, axis=1) / change).mean())
 
 
-def misfit(whole: BlockProducts, fine: BlockProducts, curve: Curve) -> tuple[Curve, float]:
+def _unexplained_and_texture(
+    whole: BlockProducts, fine: BlockProducts, curve: Curve
+) -> tuple[Curve, float]:
     """Return ``unexplained`` and ``texture`` of :class:`MeasuredWeights` for weights ``(T,)``."""
     weight = curve[:, None].astype(np.float32)
     # The median block, not the mean: agreement() ignores a minority of blocks that move.
-    unexplained = np.median(whole.left(weight), axis=1) / np.maximum(whole.step().mean(1), 1e-5)
+    unexplained = np.median(whole.residual_power(weight), axis=1) / np.maximum(
+        whole.step().mean(1), 1e-5
+    )
     middle = slice(len(curve) // 4, max(len(curve) * 3 // 4, len(curve) // 4 + 1))
-    texture = float(fine.left(weight)[middle].mean() / max(float(fine.step()[middle].mean()), 1e-5))
+    texture = float(
+        fine.residual_power(weight)[middle].mean() / max(float(fine.step()[middle].mean()), 1e-5)
+    )
     return np.sqrt(unexplained, dtype=np.float64), float(np.sqrt(texture))

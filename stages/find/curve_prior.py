@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from stages.find.curve import Curve, MeasuredWeights
+from stages.find.curve import Curve, MeasuredWeights, even_mix
 
 Matrix = npt.NDArray[np.float64]
 
@@ -60,9 +60,9 @@ def family(start: float, end: float, times: Curve) -> Matrix:
     times: ``(T,)``, where they are evaluated. Returns ``(S, T)``.
     """
     at = np.clip((times - start) / (end - start), 0, 1) * (len(PLACES) - 1)
-    left = np.minimum(at.astype(int), len(PLACES) - 2)
-    part = at - left
-    return np.asarray(FAMILY[:, left] * (1 - part) + FAMILY[:, left + 1] * part)
+    lower = np.minimum(at.astype(int), len(PLACES) - 2)
+    part = at - lower
+    return np.asarray(FAMILY[:, lower] * (1 - part) + FAMILY[:, lower + 1] * part)
 
 
 def covariance(measured: MeasuredWeights, length: float) -> Matrix:
@@ -96,19 +96,19 @@ def ends(measured: MeasuredWeights, robust: bool = False) -> tuple[int, int]:
         latest_start = int(np.argmax(measured.curve > EARLY))
     if (measured.curve < LATE).any():
         earliest_end = count - 1 - int(np.argmax(measured.curve[::-1] < LATE))
-    best, answer = -np.inf, (0, count + 1)
+    best, likeliest = -np.inf, (0, count + 1)
     white = np.linalg.inv(factor)
     for start in range(0, max(latest_start, 0) + 1):
         for end in range(min(earliest_end + 2, count + 1), count + 2):
             if end - start < 2:
                 continue
-            wrong = (whitened - family(start, end, times) @ white.T) ** 2
+            errors = (whitened - family(start, end, times) @ white.T) ** 2
             if robust:
-                wrong = wrong / (1 + wrong / OUTLIER**2)
-            value = float((LOG_PRIOR - 0.5 * wrong.sum(1)).max())
-            if value > best:
-                best, answer = value, (start, end)
-    return measured.before + answer[0], measured.before + answer[1]
+                errors = errors / (1 + errors / OUTLIER**2)
+            log_probability = float((LOG_PRIOR - 0.5 * errors.sum(1)).max())
+            if log_probability > best:
+                best, likeliest = log_probability, (start, end)
+    return measured.before + likeliest[0], measured.before + likeliest[1]
 
 
 def smooth_curve(measured: MeasuredWeights) -> Curve:
@@ -152,6 +152,4 @@ def rising(curve: Curve) -> Curve:
             size += more
         pools.append((mean, size))
     flat = np.concatenate([np.full(size, mean) for mean, size in pools])
-    count = len(flat)
-    ramp = np.arange(1, count + 1) / (count + 1)
-    return np.asarray(np.clip(flat, 0, 1) * (1 - RISE) + ramp * RISE)
+    return np.asarray(np.clip(flat, 0, 1) * (1 - RISE) + even_mix(len(flat)) * RISE)

@@ -9,7 +9,8 @@ import numpy as np
 
 from stages.find.curve import NOISE, MeasuredWeights
 from stages.find.curve_prior import ends, rising, smooth_curve
-from stages.find.features import Array
+from stages.find.features import Array, is_too_small
+from stages.find.soft_edge import EdgeFit, Float, coverage, edge_models, fit_edge
 from stages.find.stretch import Stretch, TransitionFit
 from stages.find.track import CameraWarp, Grid
 from stages.find.wipes import (
@@ -18,19 +19,16 @@ from stages.find.wipes import (
     ROWS,
     FittedPattern,
     block_weights,
-    coverage,
-    edge_models,
-    fit_edge,
     fit_pattern,
 )
 from stages.mixing.blend import blend
 
 ROUNDS = 5  # of moving the ends; they have settled by then
-# The most that a matte may leave unexplained; see TransitionFit.left. Wipes and irises over moving
-# shots leave 0.01 to 0.23. Pushes and squeezes leave 0.25 and more: their scenes move as a whole.
-MOST_LEFT = 0.24
-PASSED = 0.03  # mean weight from which a frame counts for that
-LEAST_SIDE = 16  # pixels; a smaller picture shows no pattern
+# The most squared error that a matte may leave, see TransitionFit.relative_error. Wipes and irises
+# over moving shots leave 0.01 to 0.23. Pushes and squeezes leave 0.25 and more: their scenes move
+# as a whole.
+MOST_ERROR = 0.24
+SHOWS_BOTH = 0.03  # mean weight of a scene from which a frame counts for that error
 # Least part of the variance of the blocks' times that a pattern explains, where the clean frames
 # are carried by motion; stages.find.wipes.EXPLAINED is the same for held frames. Carried frames are
 # less exact, so the error that the matte leaves decides.
@@ -50,14 +48,17 @@ EARLIER = 1.5  # frames by which a soft wipe may be longer than its pattern and 
 
 @dataclass(frozen=True)
 class MeasuredEdge:
-    """How far an edge has come in each frame, how soft it is, and the error that it leaves.
+    """The edge of a wipe: how far it has come in each frame, and the error that it leaves.
 
-    left: as of :class:`stages.find.stretch.TransitionFit`.
+    pattern: the order in which it passes over the picture.
+    softness: its width, as part of its whole way.
+    relative_error: as of :class:`stages.find.stretch.TransitionFit`.
     """
 
+    pattern: FittedPattern
     progress: MeasuredWeights
-    soft: float
-    left: float
+    softness: float
+    relative_error: float
 
 
 def pattern_between(
@@ -70,16 +71,16 @@ def pattern_between(
     explain; :data:`stages.find.wipes.EXPLAINED` or :data:`EXPLAINED_CARRIED` unless given.
     """
     frames = stretch.frames
-    if min(frames.shape[1:3]) < LEAST_SIDE or end - start < SHORTEST:
+    if is_too_small(frames) or end - start < SHORTEST:
         return None
     inner = frames[start + 1 : end]
-    weights, power = block_weights(inner, *_sides(stretch, start, end, carried))
+    weights, power = block_weights(inner, *_sides_between(stretch, start, end, carried))
     if least is None:
         least = EXPLAINED_CARRIED if carried else EXPLAINED
     return fit_pattern(weights, power.mean(0), stretch.aspect, least)
 
 
-def _sides(stretch: Stretch, start: int, end: int, carried: bool) -> tuple[Array, Array]:
+def _sides_between(stretch: Stretch, start: int, end: int, carried: bool) -> tuple[Array, Array]:
     """Return two clean frames as they would be in the frames between them, ``(T, H, W, 3)``."""
     times = range(start + 1, end)
     if carried:
@@ -104,7 +105,7 @@ def find_wipe(
     # Dense flows would explain a wipe as motion.
     if carried and (stretch.dense or not _moves(stretch, before, after)):
         return None
-    windows = stretch.wider(before, after)
+    windows = stretch.windows_around(before, after)
     for one, other in windows[:MOST_CARRIED] if carried else windows:
         if wipe := _wipe_near(stretch, one, other, carried):
             return wipe
@@ -119,34 +120,38 @@ def _moves(stretch: Stretch, before: int, after: int) -> bool:
 
 
 def _wipe_near(stretch: Stretch, before: int, after: int, carried: bool) -> TransitionFit | None:
-    """Find a wipe's ends from the progress of its edge, then its curve.
+    """Return the wipe near two frames, with ends that no longer change, or None.
 
     carried: as of :func:`pattern_between`.
     """
     seen: set[tuple[int, int]] = set()
     for _ in range(ROUNDS):
         seen.add((before, after))
-        start, end = stretch.widened(before, after)
-        pattern = pattern_between(stretch, start, end, carried)
-        if pattern is None:
+        edge = _edge_around(stretch, before, after, carried)
+        if edge is None:
             return None
-        edge = measure_edge(stretch, pattern, start, end, carried)
-        before, after = edge_ends(edge, pattern)
+        before, after = edge_ends(edge)
         # The window may have held a part of the wipe only: then the edge has yet to reach places
         # of the picture beyond it.
-        before = max(stretch.low, min(before, round(start + pattern.first)))
-        after = min(stretch.high, max(after, round(start + 1 + pattern.last)))
+        start = edge.progress.before
+        before = max(stretch.low, min(before, round(start + edge.pattern.first)))
+        after = min(stretch.high, max(after, round(start + 1 + edge.pattern.last)))
         if after - before < 2:
             return None
         if (before, after) in seen:
             break
+    edge = _edge_around(stretch, before, after, carried)
+    if edge is None:
+        return None
+    wipe = _wipe_of_edge(stretch, edge, edge_ends(edge))
+    return wipe if wipe.relative_error <= MOST_ERROR else None
+
+
+def _edge_around(stretch: Stretch, before: int, after: int, carried: bool) -> MeasuredEdge | None:
+    """Return the edge in a window a little wider than two frames, None where no pattern fits."""
     start, end = stretch.widened(before, after)
     pattern = pattern_between(stretch, start, end, carried)
-    if pattern is None:
-        return None
-    edge = measure_edge(stretch, pattern, start, end, carried)
-    wipe = _wipe_of_edge(stretch, pattern, edge, edge_ends(edge, pattern))
-    return wipe if wipe.left <= MOST_LEFT else None
+    return None if pattern is None else measure_edge(stretch, pattern, start, end, carried)
 
 
 def wipe_of_pattern(
@@ -154,14 +159,12 @@ def wipe_of_pattern(
 ) -> TransitionFit:
     """Return the wipe of a pattern between the two clean frames next to it."""
     edge = measure_edge(stretch, pattern, before, after)
-    return _wipe_of_edge(stretch, pattern, edge, (before, after))
+    return _wipe_of_edge(stretch, edge, (before, after))
 
 
-def _wipe_of_edge(
-    stretch: Stretch, pattern: FittedPattern, edge: MeasuredEdge, sides: tuple[int, int]
-) -> TransitionFit:
+def _wipe_of_edge(stretch: Stretch, edge: MeasuredEdge, sides: tuple[int, int]) -> TransitionFit:
     """Return the wipe of a measured edge. sides: the clean frames next to it."""
-    measured, (before, after) = edge.progress, sides
+    pattern, measured, (before, after) = edge.pattern, edge.progress, sides
     part = slice(before - measured.before, after - measured.before - 1)
     inner = MeasuredWeights(
         before, after, measured.curve[part], measured.error[part], measured.unexplained[part]
@@ -169,7 +172,7 @@ def _wipe_of_edge(
     order = pattern.order(*stretch.frames.shape[1:3])
     mix = np.array(
         [
-            float(coverage(order, float(progress), edge.soft).mean())
+            float(coverage(order, float(progress), edge.softness).mean())
             for progress in smooth_curve(inner)
         ]
     )
@@ -179,8 +182,8 @@ def _wipe_of_edge(
         rising(mix),
         pattern.kind,
         unexplained=float(measured.unexplained.mean()),
-        left=edge.left,
-        effect=pattern.effect(edge.soft),
+        relative_error=edge.relative_error,
+        effect=pattern.effect(edge.softness),
     )
 
 
@@ -189,67 +192,84 @@ def measure_edge(
 ) -> MeasuredEdge:
     """Measure how far a pattern's edge has come in each frame between two clean ones.
 
-    carried: as of :func:`pattern_between`.
+    It is measured twice. The first progress tells what each frame shows of each scene, and so how
+    the cameras move. carried: as of :func:`pattern_between`.
     """
-    frames = stretch.frames
-    cells = np.asarray(pattern.order(ROWS * CELLS, COLUMNS * CELLS))
-    cells = cells.reshape(ROWS, CELLS, COLUMNS, CELLS).transpose(0, 2, 1, 3)
-    order = cells.reshape(ROWS * COLUMNS, CELLS * CELLS)
+    inner = stretch.frames[start + 1 : end]
+    order = _order_in_blocks(pattern)
     models = edge_models(order)
-    inner = frames[start + 1 : end]
-    weights, power = block_weights(inner, *_sides(stretch, start, end, carried))
     times = np.arange(len(inner)) + 0.5
     even = np.clip((times - pattern.first) / (pattern.last - pattern.first), 0, 1)
-    progress, error, soft = fit_edge(weights, power, models, even)
-    known = dict(zip(range(start + 1, end), progress, strict=True))
+    rough = fit_edge(
+        *block_weights(inner, *_sides_between(stretch, start, end, carried)), models, even
+    )
+    outgoing, incoming = _sides_behind_edge(stretch, pattern, rough, start, end)
+    weights, power = block_weights(inner, outgoing, incoming)
+    edge = fit_edge(weights, power, models, even)
+    model = np.stack([coverage(order, float(one), edge.softness).mean(1) for one in edge.progress])
+    misfit = np.sqrt((power * (weights - model) ** 2).sum(1) / power.sum(1))
+    error = np.maximum(edge.error, LEAST_ERROR)
+    measured = MeasuredWeights(start, end, edge.progress, error, SHARED_ERROR * misfit)
+    fine = pattern.order(*stretch.frames.shape[1:3])
+    matte = np.stack([coverage(fine, float(one), edge.softness) for one in edge.progress])
+    relative_error = _error_of_matte(matte[..., None].astype(np.float32), inner, outgoing, incoming)
+    return MeasuredEdge(pattern, measured, edge.softness, relative_error)
+
+
+def _order_in_blocks(pattern: FittedPattern) -> Float:
+    """Return the order of change in the cells of each block, ``(K, cells)``."""
+    cells = np.asarray(pattern.order(ROWS * CELLS, COLUMNS * CELLS))
+    cells = cells.reshape(ROWS, CELLS, COLUMNS, CELLS).transpose(0, 2, 1, 3)
+    return cells.reshape(ROWS * COLUMNS, CELLS * CELLS)
+
+
+def _sides_behind_edge(
+    stretch: Stretch, pattern: FittedPattern, edge: EdgeFit, start: int, end: int
+) -> tuple[Array, Array]:
+    """Return two clean frames carried by their cameras to the frames between them.
+
+    The edge tells which parts of a frame show which scene. Both results are ``(T, H, W, 3)``.
+    """
+    progress = dict(zip(range(start + 1, end), edge.progress, strict=True))
 
     def weight(time: int, grid: Grid) -> Array:
-        return coverage(pattern.order(*grid.x.shape), known[time], soft).astype(np.float32)
+        order = pattern.order(*grid.x.shape)
+        return coverage(order, progress[time], edge.softness).astype(np.float32)
 
     layers = stretch.camera_warp(start, end, weight)
-    one = np.stack([layers.outgoing_at(time) for time in known])
-    other = np.stack([layers.incoming_at(time) for time in known])
-    weights, power = block_weights(inner, one, other)
-    progress, error, soft = fit_edge(weights, power, models, even)
-    model = np.stack([coverage(order, float(value), soft).mean(1) for value in progress])
-    wrong = np.sqrt((power * (weights - model) ** 2).sum(1) / power.sum(1))
-    measured = MeasuredWeights(
-        start, end, progress, np.maximum(error, LEAST_ERROR), SHARED_ERROR * wrong
-    )
-    fine = pattern.order(*frames.shape[1:3])
-    matte = np.stack([coverage(fine, float(value), soft) for value in progress])
-    left = _left_by_matte(matte[..., None].astype(np.float32), inner, one, other)
-    return MeasuredEdge(measured, soft, left)
+    outgoing = np.stack([layers.outgoing_at(time) for time in progress])
+    incoming = np.stack([layers.incoming_at(time) for time in progress])
+    return outgoing, incoming
 
 
-def edge_ends(edge: MeasuredEdge, pattern: FittedPattern) -> tuple[int, int]:
+def edge_ends(edge: MeasuredEdge) -> tuple[int, int]:
     """Return the clean frames next to a wipe from the progress of its edge.
 
     The frames in which the edge is well inside the picture decide.
     """
-    progress = edge.progress
-    if edge.soft < SOFT:
+    pattern, progress = edge.pattern, edge.progress
+    if edge.softness < SOFT:
         return ends(progress, robust=True)
     curve = progress.curve
     is_nearly_out = (curve < NEARLY_OUT) | (curve > 1 - NEARLY_OUT)
     error = np.where(is_nearly_out, np.maximum(progress.error, ERROR_NEARLY_OUT), progress.error)
     before, after = ends(replace(progress, error=error), robust=True)
     # Half of the edge's width goes before the middle that the pattern's times are of.
-    margin = edge.soft * (pattern.last - pattern.first) / 2 + EARLIER
+    margin = edge.softness * (pattern.last - pattern.first) / 2 + EARLIER
     before = max(before, math.floor(progress.before + pattern.first - margin))
     after = min(after, math.ceil(progress.before + 1 + pattern.last + margin))
     return before, after
 
 
-def _left_by_matte(matte: Array, frames: Array, outgoing: Array, incoming: Array) -> float:
-    """Return ``left`` of :class:`MeasuredEdge`, from the frames that show both sides.
+def _error_of_matte(matte: Array, frames: Array, outgoing: Array, incoming: Array) -> float:
+    """Return ``relative_error`` of :class:`MeasuredEdge`, from the frames that show both sides.
 
     matte: ``(T, H, W, 1)``; frames, outgoing, incoming: ``(T, H, W, 3)``.
     """
     mean = matte.mean((1, 2, 3))
-    both = (mean > PASSED) & (mean < 1 - PASSED)
+    both = (mean > SHOWS_BOTH) & (mean < 1 - SHOWS_BOTH)
     if not both.any():
         return 0.0
     frames, outgoing, incoming, matte = (part[both] for part in (frames, outgoing, incoming, matte))
-    wrong = ((frames - blend(outgoing, incoming, matte)) ** 2).mean()
-    return float(wrong / (((outgoing - incoming) ** 2).mean() + NOISE))
+    error = ((frames - blend(outgoing, incoming, matte)) ** 2).mean()
+    return float(error / (((outgoing - incoming) ** 2).mean() + NOISE))

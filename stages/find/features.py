@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from stages.find.borders import Mask, shared_border
 
@@ -26,8 +28,23 @@ LETTERS = 0.15  # least difference of letters from the colour of their title car
 PLAIN = 0.02  # mean difference from its median colour below which a frame is plain
 STRUCTURE = 0.004  # contrast below which a block has no structure
 STRUCTURE_POWER = 0.25  # weight of a block: the fourth root of its variance
-LEAST_FLOW_SIDE = 16  # pixels; smaller frames are taken as not moving
+LEAST_SIDE = 16  # pixels; smaller frames show neither motion nor a pattern
 LEAST_DIS_SIDE = 32  # pixels; with a shorter side this preset of DIS reads beyond its memory
+
+
+def is_too_small(frames: Array) -> bool:
+    """Return whether frames ``(T, H, W, 3)`` are too small to show motion or a pattern."""
+    return bool(min(frames.shape[1:3]) < LEAST_SIDE)
+
+
+def channels_first(frames: Array) -> Tensor:
+    """Return a frame ``(H, W, 3)`` as a tensor ``(3, H, W)``, or frames ``(T, H, W, 3)`` alike."""
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, -3)))
+
+
+def channels_last(pixels: Tensor) -> Array:
+    """Return frames ``(T, 3, H, W)`` as an array ``(T, H, W, 3)``."""
+    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def median(values: npt.NDArray[np.floating]) -> float:
@@ -100,7 +117,7 @@ class OpticalFlow:
         first, second: ``(H, W, 3)``. Returns ``(H, W, 2)`` (x, y) in pixels.
         """
         height, width = first.shape[:2]
-        if min(height, width) < LEAST_FLOW_SIDE:
+        if min(height, width) < LEAST_SIDE:
             return np.zeros((height, width, 2), np.float32)
         edges = (0, max(0, LEAST_DIS_SIDE - height), 0, max(0, LEAST_DIS_SIDE - width))
         one, two = (

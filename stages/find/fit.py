@@ -1,4 +1,7 @@
-"""Exact ends, kind, light and curve of one transition whose place is roughly known."""
+"""Measure the exact ends, the kind, the light and the weights of one transition.
+
+Its place is roughly known (:func:`fit`), or exactly (:func:`fit_between`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stages.find.curve import CLEAN_FRAMES, NOISE, block_frames
+from stages.find.curve import CLEAN_FRAMES, NOISE, block_frames, even_mix
 from stages.find.curve_prior import ends, rising, smooth_curve
 from stages.find.edge_fit import ROUNDS, find_wipe, pattern_between, wipe_of_pattern
 from stages.find.features import Array, plain_color
@@ -74,19 +77,19 @@ def _fit_distinct(
     stretch = Stretch(frames, low, high, dense)
     if wipe := find_wipe(stretch, *sides):
         return wipe
-    answer = _settled_ends(stretch, *sides)
-    if answer is None:
+    settled = _settled_ends(stretch, *sides)
+    if settled is None:
         return None
-    if wipe := find_wipe(stretch, *answer, carried=True):
+    if wipe := find_wipe(stretch, *settled, carried=True):
         return wipe
     # A mixture of two colours is one number a frame and fits either light.
-    if plain_color(frames[answer[0]]) and plain_color(frames[answer[1]]):
-        return _dissolve(stretch, *answer, "gamma")
-    linear = _in_linear_light(stretch, *answer)
+    if plain_color(frames[settled[0]]) and plain_color(frames[settled[1]]):
+        return _dissolve(stretch, *settled, "gamma")
+    linear = _in_linear_light(stretch, *settled)
     # Dense flows explain either light too well to tell them apart.
-    if _mixed_in_light(stretch.sparse(), linear.sparse(), *answer):
-        return _dissolve(linear, *(_settled_ends(linear, *answer) or answer), "linear")
-    return _dissolve(stretch, *answer, "gamma")
+    if _is_mixed_in_light(stretch.sparse(), linear.sparse(), *settled):
+        return _dissolve(linear, *(_settled_ends(linear, *settled) or settled), "linear")
+    return _dissolve(stretch, *settled, "gamma")
 
 
 def _in_linear_light(stretch: Stretch, before: int, after: int) -> Stretch:
@@ -141,26 +144,18 @@ def fit_between(
     kind, effect: what it is, where that is known; else the kind is measured, too.
     """
     (first, last), (before, after) = span, sides
-    stretch = Stretch(frames, *reach)
     if after - before < 2:
         # There is nothing to measure it against: the whole clip is the transition.
-        return TransitionFit(before, after, np.arange(1, last - first + 2) / (last - first + 2))
-    known = None if kind is None else TRANSITION_KINDS[kind]
-    pattern = None
-    if known is None or known.has_matte:
-        pattern = pattern_between(stretch, before, after)
-    if known is not None and known.undo == "placement":
-        found = placement_between(stretch, before, after, known.name, effect)
-    elif pattern:
-        found = wipe_of_pattern(stretch, pattern, before, after)
+        return TransitionFit(before, after, even_mix(last - first + 1))
+    stretch = Stretch(frames, *reach)
+    if kind is None:
+        found = model_between(stretch, _wipe_or_dissolve(stretch, before, after))
+    elif TRANSITION_KINDS[kind].undo == "placement":
+        found = placement_between(stretch, before, after, kind, effect)
+    elif TRANSITION_KINDS[kind].has_matte:
+        found = _wipe_or_dissolve(stretch, before, after)
     else:
-        linear = _in_linear_light(stretch, before, after)
-        if _mixed_in_light(stretch, linear, before, after):
-            found = _dissolve(linear, before, after, "linear")
-        else:
-            found = _dissolve(stretch, before, after, "gamma")
-    if known is None:
-        found = model_between(stretch, found)
+        found = _dissolve_in_likelier_light(stretch, before, after)
     # At an end of the clip one of the transition's own frames served as the clean one.
     mix = np.concatenate(
         [
@@ -170,6 +165,22 @@ def fit_between(
         ]
     )
     return replace(found, mix=tie_repeated(rising(mix), first, repeated_frames(frames, *reach)))
+
+
+def _wipe_or_dissolve(stretch: Stretch, before: int, after: int) -> TransitionFit:
+    """Return the wipe or iris between two exact ends, or the dissolve where there is no pattern."""
+    pattern = pattern_between(stretch, before, after)
+    if pattern is None:
+        return _dissolve_in_likelier_light(stretch, before, after)
+    return wipe_of_pattern(stretch, pattern, before, after)
+
+
+def _dissolve_in_likelier_light(stretch: Stretch, before: int, after: int) -> TransitionFit:
+    """Return the dissolve between two exact ends, in encoded values or in linear light."""
+    linear = _in_linear_light(stretch, before, after)
+    if _is_mixed_in_light(stretch, linear, before, after):
+        return _dissolve(linear, before, after, "linear")
+    return _dissolve(stretch, before, after, "gamma")
 
 
 def _dissolve(stretch: Stretch, before: int, after: int, space: Space) -> TransitionFit:
@@ -207,10 +218,10 @@ def _settled_ends(stretch: Stretch, before: int, after: int) -> tuple[int, int] 
     return before, after
 
 
-def _mixed_in_light(encoded: Stretch, linear: Stretch, before: int, after: int) -> bool:
+def _is_mixed_in_light(encoded: Stretch, linear: Stretch, before: int, after: int) -> bool:
     """Return whether the mixture is explained clearly better in linear light."""
-    fade = plain_color(encoded.frames[before]) or plain_color(encoded.frames[after])
-    limit = LINEAR_GAIN_FADE if fade else LINEAR_GAIN
+    is_fade = plain_color(encoded.frames[before]) or plain_color(encoded.frames[after])
+    limit = LINEAR_GAIN_FADE if is_fade else LINEAR_GAIN
     return _light_gain(encoded, linear, before, after) < limit
 
 

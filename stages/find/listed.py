@@ -7,18 +7,19 @@ the frames of the two shots beside it, see :func:`stages.find.fit.fit_between`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from stages.errors import UsageError
-from stages.find.features import Array
+from stages.find.curve import even_mix
+from stages.find.features import Array, channels_last
 from stages.find.fit import fit_between
 from stages.find.recent_frames import between_bars, shared_bars
-from stages.find.timeline import TimelinePiece, TransitionEvent, name_halves
+from stages.find.timeline import TransitionEvent
 from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import Frames
-from stages.shots import Analysis, ColorGap, Shot, Transition
 
 REACH = 40
 """Frames of the shots beside a transition that are looked at, at most, as in the search."""
@@ -55,108 +56,92 @@ def measure_listed(
     Returns the numbers of the first and the last frame, and the measured transitions. Raises
     UsageError for a transition outside the clip.
     """
-    waiting = list(_reaches(listed))
+    waiting = _with_reach(listed)
     events: list[TransitionEvent] = []
-    held: list[Array] = []
-    begin = at = count = 0
+    held = _HeldFrames(0)
+    begin = count = 0
     for block in blocks:
         if not count:
-            begin = at = block.first
-        held += list(np.ascontiguousarray(block.pixels.permute(0, 2, 3, 1).cpu().numpy()))
+            begin = held.first = block.first
+        held.frames += list(channels_last(block.pixels))
         count += len(block)
-        while waiting and waiting[0][2] <= block.last:
-            events.append(_measured(*waiting.pop(0), held, at, begin))
-        needed = waiting[0][1] if waiting else block.last + 1
-        dropped = max(0, min(needed, block.last + 1) - at)
-        del held[:dropped]
-        at += dropped
+        while waiting and waiting[0].high <= block.last:
+            events.append(_measured(waiting.pop(0), held))
+        needed = waiting[0].low if waiting else block.last + 1
+        held.drop_before(min(needed, block.last + 1))
         if progress:
             progress(count)
     end = begin + count - 1
-    for item, low, high in waiting:
+    for listed_with_reach in waiting:
+        item = listed_with_reach.item
         if item.last > end or item.first > end:
             raise UsageError(
                 f"line {item.line}: ends at frame {max(item.first, item.last)}, and the clip's "
                 f"last frame is {end}"
             )
-        events.append(_measured(item, low, min(high, end), held, at, begin))
+        events.append(_measured(listed_with_reach, held))
     return begin, end, events
 
 
-def _reaches(
-    listed: Sequence[ListedTransition],
-) -> Iterable[tuple[ListedTransition, int, int]]:
-    """Yield each transition with the first and last frame that may be looked at to measure it."""
+class _WithReach(NamedTuple):
+    """A transition with the first and the last frame that may be looked at to measure it."""
+
+    item: ListedTransition
+    low: int
+    high: int
+
+
+def _with_reach(listed: Sequence[ListedTransition]) -> list[_WithReach]:
+    """Return each transition with its reach: at most :data:`REACH` frames, and no other one's."""
+    found = []
     for place, item in enumerate(listed):
         low, high = item.first - REACH, item.last + REACH
         if place:
-            before = listed[place - 1]
-            low = max(low, before.last + 1)
+            low = max(low, listed[place - 1].last + 1)
         if place + 1 < len(listed):
             high = min(high, listed[place + 1].first - 1)
         # The frames beside it are looked at in any case.
-        yield item, max(0, min(low, item.first - 1)), max(high, item.last + 1)
+        low, high = max(0, min(low, item.first - 1)), max(high, item.last + 1)
+        found.append(_WithReach(item, low, high))
+    return found
 
 
-def _measured(
-    item: ListedTransition, low: int, high: int, held: Sequence[Array], at: int, begin: int
-) -> TransitionEvent:
-    """Return a transition with its weights.
+@dataclass
+class _HeldFrames:
+    """The frames of a clip that are still needed.
 
-    low, high: the frames that may be looked at. held: frames from number ``at`` on. begin: the
-    clip's first frame.
+    first: the number of the first one. frames: ``(H, W, 3)`` each.
     """
+
+    first: int
+    frames: list[Array] = field(default_factory=list)
+
+    def drop_before(self, number: int) -> None:
+        """Drop the frames before the one with this number."""
+        dropped = max(0, number - self.first)
+        del self.frames[:dropped]
+        self.first += dropped
+
+    def stack(self, low: int, high: int) -> Array:
+        """Return the frames ``low..high`` of those that are held, ``(T, H, W, 3)``."""
+        return np.stack(self.frames[low - self.first : high - self.first + 1])
+
+
+def _measured(listed: _WithReach, held: _HeldFrames) -> TransitionEvent:
+    """Return a transition with its weights."""
+    item = listed.item
     if not len(item):
         return TransitionEvent(item.first, item.last, item.kind, effect=item.effect)
     if not TRANSITION_KINDS[item.kind].separable:
-        mix = tuple((place + 1) / (len(item) + 1) for place in range(len(item)))
+        mix = tuple(even_mix(len(item)).tolist())
         return TransitionEvent(item.first, item.last, item.kind, "gamma", mix)
-    low = max(low, at, begin)
-    stack = np.stack(held[low - at : high - at + 1])
-    stack = between_bars(stack, shared_bars(list(stack)))
-    last = len(stack) - 1
+    low = max(listed.low, held.first)
+    frames = held.stack(low, listed.high)
+    frames = between_bars(frames, shared_bars(list(frames)))
+    last = len(frames) - 1
     span = item.first - low, item.last - low
     sides = max(span[0] - 1, 0), min(span[1] + 1, last)
-    found = fit_between(stack, span, sides, (0, last), item.kind, item.effect)
+    found = fit_between(frames, span, sides, (0, last), item.kind, item.effect)
     weights = tuple(float(weight) for weight in found.mix)
     effect = item.effect or found.effect
     return TransitionEvent(item.first, item.last, item.kind, found.space, weights, effect=effect)
-
-
-def analysis_of(
-    frames: int, pieces: Sequence[TimelinePiece], events: Sequence[TransitionEvent]
-) -> Analysis:
-    """Return the analysis that a list describes.
-
-    frames: how many the clip has. pieces: shots and plain colours before, between and after the
-    events, so one more than these. Raises ValueError where a frame is in no part or in two.
-    """
-    numbers: list[int | None] = []
-    shots: list[Shot] = []
-    for piece in pieces:
-        numbers.append(None if piece.color else len(shots))
-        if piece.color is None:
-            shots.append(Shot(piece.first, piece.last))
-    transitions = []
-    for place, event in enumerate(events):
-        color = pieces[place].color or pieces[place + 1].color
-        kind = TRANSITION_KINDS[event.kind]
-        transitions.append(
-            Transition(
-                event.first_frame,
-                event.last_frame,
-                kind.beside_color() if color else kind.name,
-                event.mix,
-                event.space,
-                outgoing=numbers[place],
-                incoming=numbers[place + 1],
-                color=color,
-                effect=event.effect,
-            )
-        )
-    gaps = [
-        ColorGap(piece.first, piece.last, piece.color)
-        for piece in pieces
-        if piece.color and piece.last >= piece.first
-    ]
-    return Analysis(frames, tuple(shots), name_halves(tuple(transitions)), tuple(gaps))

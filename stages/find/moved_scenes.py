@@ -1,9 +1,9 @@
 """Tell whether scenes move as a whole, or stay in their places as in a wipe.
 
 Each frame is explained twice: with the scenes where a transition places them, and in their own
-places. Only pixels count that show nothing but a scene that the transition moves, because the other
-one says nothing. A camera moves its scene in either case. So each scene is also taken as it would
-look if its camera went on as it moved in the clean frames, and the better picture counts.
+places. Only those pixels count that show one scene alone, and a scene that the transition moves.
+The other scene says nothing. A camera moves its scene in either case. So each scene is also taken
+as it would look if its camera went on as it moved in the clean frames. The better picture counts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from stages.find.paths import pixels_of
-from stages.find.placements import measured_progress, place, progress_of
-from stages.find.stretch import FOLLOWED, Stretch, TransitionFit
-from stages.find.track import camera_speed, moved_on
-from stages.kinds import TRANSITION_KINDS
+from stages.find.composed import place, progress_of
+from stages.find.features import channels_first
+from stages.find.placements import measured_progress
+from stages.find.stretch import Stretch, TransitionFit
+from stages.find.track import moved_on
 from stages.kinds.base import AffineMap, Placement, pixel_places
 
 PURE = 0.99  # part of a pixel from which it shows a scene alone
@@ -30,7 +30,7 @@ Scenes = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class PlacedErrors:
-    """What scenes that move as a whole leave of the frames of a wipe.
+    """The error that scenes that move as a whole leave in the frames of a wipe.
 
     moved: the squared error of the scenes that move, as a part of what they leave unmoved. It is
         far below 1 where they move as a whole, and above 1 in a wipe.
@@ -47,33 +47,37 @@ def placed_errors(stretch: Stretch, placed: TransitionFit, wipe: TransitionFit) 
     placed: the transition, of a kind that is undone by placements. wipe: the same one as a wipe,
     whose weights may tell the progress better.
     """
-    placer = TRANSITION_KINDS[placed.kind].effects[placed.effect or ""]
     progress = measured_progress(stretch, placed)
     size = stretch.frames.shape[1], stretch.frames.shape[2]
-    left = unmoved = TINY
+    moved = unmoved = TINY
     whole = _error_beside(stretch, placed, wipe)
     for time, pictures in _pictures(stretch, placed):
         if not wipe.before < time < wipe.after:
             continue
-        frame = pixels_of(stretch.frames[time])
-        edge = progress_of(placer, float(wipe.mix[time - wipe.before - 1]), size)
-        placements = [
-            placer(value, stretch.aspect)
-            for value in (float(progress[time - placed.before - 1]), edge)
-        ]
+        frame = channels_first(stretch.frames[time])
+        measured = float(progress[time - placed.before - 1])
+        of_wipe = progress_of(placed.placer, float(wipe.mix[time - wipe.before - 1]), size)
+        placements = [placed.placer(one, stretch.aspect) for one in (measured, of_wipe)]
         tried = [(_placed_error(frame, pictures, one), one) for one in placements]
         error, placement = min(tried, key=lambda item: float(item[0].mean()))
         whole += float(error.mean())
-        masks = _shown(frame, placement)
-        for side, where in enumerate((placement.outgoing, placement.incoming)):
-            if where != AffineMap():
-                shown = masks[side]
-                left += float(error[shown].sum())
-                unmoved += min(
-                    float((frame - scenes[side]).square().mean(0)[shown].sum())
-                    for scenes in pictures
-                )
-    return PlacedErrors(left / unmoved, whole)
+        for side, shown in _moving_sides(frame, placement):
+            moved += float(error[shown].sum())
+            unmoved += min(
+                float((frame - scenes[side]).square().mean(0)[shown].sum()) for scenes in pictures
+            )
+    return PlacedErrors(moved / unmoved, whole)
+
+
+def _moving_sides(frame: Tensor, placement: Placement) -> Iterator[tuple[int, Tensor]]:
+    """Yield for each scene that is not in its own place its number, 0 or 1, and where it is alone.
+
+    The pixels that show it alone are ``(H, W)``.
+    """
+    where = placement.outgoing, placement.incoming
+    for side, shown in enumerate(_shown(frame, placement)):
+        if where[side] != AffineMap():
+            yield side, shown
 
 
 def _error_beside(stretch: Stretch, placed: TransitionFit, wipe: TransitionFit) -> float:
@@ -111,16 +115,11 @@ def _pictures(stretch: Stretch, found: TransitionFit) -> Iterator[tuple[int, lis
     These are the clean frames as they are, and as they would look if the cameras went on.
     """
     frames, sides = stretch.frames, (found.before, found.after)
-    held = pixels_of(frames[found.before]), pixels_of(frames[found.after])
-    # One clean frame beside a transition tells less of a camera than several, and more than none.
-    clean = (
-        range(found.before - 1, max(stretch.low, found.before - FOLLOWED) - 1, -1),
-        range(found.after + 1, min(stretch.high, found.after + FOLLOWED) + 1),
-    )
-    speeds = [camera_speed(frames, side, times) for side, times in zip(sides, clean, strict=True)]
+    held = channels_first(frames[found.before]), channels_first(frames[found.after])
+    speeds = stretch.pan_speeds(*sides)
     for time in range(found.before + 1, found.after):
         outgoing, incoming = (
-            pixels_of(moved_on(frames[side], speed * (time - side)))
+            channels_first(moved_on(frames[side], speed * (time - side)))
             for side, speed in zip(sides, speeds, strict=True)
         )
         yield time, [held, (outgoing, incoming)]

@@ -72,9 +72,9 @@ def is_pan_for_push(
     push, and how far the view moves says nothing.
 
     frames: ``(T + 2, H, W, 3)`` in [0, 1], the clean frames first and last.
-    placements: of the T frames in between. two_shots: whether the pictures
-    before and after are known to have little in common. cameras_move: whether the scenes are
-    explained as their cameras go on.
+    placements: of the T frames in between.
+    two_shots: whether the pictures before and after are known to have little in common.
+    cameras_move: whether the scenes are explained as their cameras go on.
     """
     shifts = _shifts(frames)
     if shifts is None:

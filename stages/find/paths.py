@@ -18,10 +18,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from stages.find.composed import composed_frames, errors_on_the_way, layout_of
+from stages.find.composed import composed_frames, errors_of_moving_scenes, layout_of
 from stages.find.curve import NOISE, Curve
-from stages.find.features import Array, resized
+from stages.find.features import Array, channels_first, resized
+from stages.find.stretch import Stretch
 from stages.find.track import Cameras, Params, moved_on
+from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placer
 
 PROGRESS_STEPS = 65  # values of the progress that are tried: a small frame's 1.5 pixels each
@@ -31,10 +33,24 @@ FEW_STEPS = 17  # values that it tries where every frame has composed frames of 
 MOST_FRAMES = 12  # frames of which it composes that many
 LIKELIEST = 4  # effects that are the best of small frames, and are tried in those of full size
 BAND = 3  # steps around the progress of a quick look at which full-size frames are composed
+SHORTEST = 3  # frames from the last clean one to the first clean one
 UNTRIED = 1e3  # cost of a progress that was not tried: no error of a frame is as large
 
 Effects = Mapping[tuple[str, str], Placer]
 """How effects place scenes, by the kind and the effect."""
+
+
+def placing_effects(around_fade: bool = False) -> Effects:
+    """Return the effects that place scenes.
+
+    around_fade: those of the kinds that are found around a fade, not those of the others.
+    """
+    return {
+        (kind.name, effect): placer
+        for kind in TRANSITION_KINDS.values()
+        if kind.found_around_fade == around_fade
+        for effect, placer in kind.effects.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -50,22 +66,27 @@ class PathProblem:
     times: tuple[int, ...]
     cameras: Cameras | None = None
 
+    @classmethod
+    def of(cls, stretch: Stretch, sides: tuple[int, int], window: tuple[int, int]) -> PathProblem:
+        """Return the problem of placing two clean frames in those inside a window."""
+        times = tuple(range(window[0] + 1, window[1]))
+        return cls(stretch.frames, sides, times, stretch.cameras(*sides))
+
     @property
     def scenes(self) -> tuple[Tensor, Tensor]:
         """The two clean frames, ``(3, H, W)`` each."""
-        one, other = (pixels_of(self.frames[side]) for side in self.sides)
+        one, other = (channels_first(self.frames[side]) for side in self.sides)
         return one, other
 
     @property
     def speeds(self) -> tuple[Params, Params]:
-        """How far each camera moves in each frame."""
+        """The motion of each camera in a frame."""
         return (self.cameras or Cameras()).speeds
 
     @property
     def inner(self) -> Tensor:
         """The frames to be explained, ``(T, 3, H, W)``."""
-        part = self.frames[list(self.times)]
-        return torch.from_numpy(np.ascontiguousarray(part.transpose(0, 3, 1, 2)))
+        return channels_first(self.frames[list(self.times)])
 
     def small(self) -> PathProblem:
         """Return the same with the small frames of a quick look."""
@@ -77,21 +98,21 @@ class PathProblem:
         times = tuple(time - low for time in self.times)
         return PathProblem(frames, (before - low, after - low), times, self.cameras)
 
-    def few(self) -> PathProblem:
+    def sampled(self) -> PathProblem:
         """Return the same for some of the frames alone, evenly spread."""
         if len(self.times) <= MOST_FRAMES:
             return self
         chosen = np.linspace(0, len(self.times) - 1, MOST_FRAMES).round().astype(int)
         return replace(self, times=tuple(self.times[place] for place in chosen))
 
-    def places_in(self, whole: PathProblem) -> npt.NDArray[np.intp]:
+    def rows_in(self, whole: PathProblem) -> npt.NDArray[np.intp]:
         """Return which of the frames of a problem those of this part of it are."""
         return np.searchsorted(whole.times, self.times)
 
-    def moved(self) -> tuple[Tensor, Tensor]:
+    def scene_shifts(self) -> tuple[Tensor, Tensor]:
         """Return how far each scene has moved on in the frames to be explained, ``(T, 2)`` each.
 
-        In the units of ``grid_sample``.
+        The units are those of ``grid_sample``: half widths and half heights.
         """
         height, width = self.frames.shape[1:3]
         times = np.array(self.times)
@@ -123,7 +144,12 @@ class ProgressPath:
         """The mean error of all frames."""
         return float(self.errors.mean())
 
-    def unplaced(self) -> float:
+    @property
+    def placer(self) -> Placer:
+        """How the effect places the scenes."""
+        return TRANSITION_KINDS[self.kind].effects[self.effect]
+
+    def unplaced_error(self) -> float:
         """Return the mean squared error of the nearer of the two clean frames, unplaced.
 
         Where the scenes go on with their cameras, the clean frames are also carried by these.
@@ -141,101 +167,105 @@ class ProgressPath:
 
 
 def best_path(problem: PathProblem, effects: Effects) -> ProgressPath:
-    """Return the best progress of the effect that leaves the least of some frames."""
+    """Return the path of the effect that leaves the least error, at full size."""
     small = problem.small()
-    held = _best(problem, likeliest(replace(small, cameras=None), effects), PROGRESS_STEPS)
+    held = _best_still_path(
+        problem, likeliest_effects(replace(small, cameras=None), effects), PROGRESS_STEPS
+    )
     if problem.cameras is None:
         return held
-    best = _best_carried(small.few(), effects, FEW_STEPS)
+    best = _best_moving_path(small.sampled(), effects, FEW_STEPS)
     name = best.kind, best.effect
-    rough = _carried(small, name, effects[name], QUICK_STEPS)
-    return min(held, _refined(problem, rough, effects[name]), key=_error)
+    rough = _moving_path(small, name, effects[name], QUICK_STEPS)
+    return min(held, _refined_path(problem, rough, effects[name]), key=_error)
 
 
 def quick_path(problem: PathProblem, effects: Effects, carried: Effects) -> ProgressPath:
-    """Return the same for small frames, and from fewer values of the progress.
+    """Return the path of least error for small frames, from few values of the progress.
 
-    carried: the effects that are tried where the cameras move. Their path may be one of some of
-    the frames alone.
+    effects: those that are tried with scenes that stand still. carried: those that are tried where
+    the cameras move; their path may be one of some of the frames alone.
     """
-    held = _best(problem, effects, QUICK_STEPS)
+    held = _best_still_path(problem, effects, QUICK_STEPS)
     if problem.cameras is None:
         return held
-    few = problem.few()
-    best = _best_carried(few, carried, FEW_STEPS)
-    is_better = best.error < float(held.errors[few.places_in(problem)].mean())
+    sampled = problem.sampled()
+    best = _best_moving_path(sampled, carried, FEW_STEPS)
+    is_better = best.error < float(held.errors[sampled.rows_in(problem)].mean())
     return best if is_better else held
 
 
-def likeliest(problem: PathProblem, effects: Effects) -> Effects:
-    """Return the effects that leave the least of small frames."""
+def likeliest_effects(problem: PathProblem, effects: Effects) -> Effects:
+    """Return the few effects that leave the least error in small frames."""
     if len(effects) <= LIKELIEST:
         return effects
     if problem.cameras is None:
-        paths = [_held(problem, *item, QUICK_STEPS) for item in effects.items()]
+        paths = [_still_path(problem, *item, QUICK_STEPS) for item in effects.items()]
     else:
-        paths = [_carried(problem.few(), *item, FEW_STEPS) for item in effects.items()]
+        paths = [_moving_path(problem.sampled(), *item, FEW_STEPS) for item in effects.items()]
     names = [(path.kind, path.effect) for path in sorted(paths, key=_error)]
     return {name: effects[name] for name in names[:LIKELIEST]}
 
 
-def _best(problem: PathProblem, effects: Effects, steps: int) -> ProgressPath:
+def _best_still_path(problem: PathProblem, effects: Effects, steps: int) -> ProgressPath:
     """Return the best path between scenes that stand still."""
     still = replace(problem, cameras=None)
-    return min((_held(still, *item, steps) for item in effects.items()), key=_error)
+    return min((_still_path(still, *item, steps) for item in effects.items()), key=_error)
 
 
-def _best_carried(problem: PathProblem, effects: Effects, steps: int) -> ProgressPath:
+def _best_moving_path(problem: PathProblem, effects: Effects, steps: int) -> ProgressPath:
     """Return the best path between scenes whose cameras go on."""
-    return min((_carried(problem, *item, steps) for item in effects.items()), key=_error)
+    return min((_moving_path(problem, *item, steps) for item in effects.items()), key=_error)
 
 
 def _error(path: ProgressPath) -> float:
     return path.error
 
 
-def _held(problem: PathProblem, name: tuple[str, str], placer: Placer, steps: int) -> ProgressPath:
+def _still_path(
+    problem: PathProblem, name: tuple[str, str], placer: Placer, steps: int
+) -> ProgressPath:
     """Return the best path of one effect between scenes that stand still."""
     composed = composed_frames(problem.scenes, placer, steps)
     inner = problem.inner
     cost = torch.cdist(inner.flatten(1), composed.flatten(1)) ** 2 / inner[0].numel()
-    return _path(problem, name, cost.double().numpy())
+    return _least_path(problem, name, cost.double().numpy())
 
 
-def _carried(
+def _moving_path(
     problem: PathProblem, name: tuple[str, str], placer: Placer, steps: int
 ) -> ProgressPath:
     """Return the best path of one effect between scenes whose cameras go on."""
     _, height, width, _ = problem.frames.shape
     layout = layout_of(placer, height, width, steps)
-    cost = errors_on_the_way(problem.inner, problem.scenes, layout, problem.moved())
-    return _path(problem, name, cost.double().numpy())
+    cost = errors_of_moving_scenes(problem.inner, problem.scenes, layout, problem.scene_shifts())
+    return _least_path(problem, name, cost.double().numpy())
 
 
-def _refined(problem: PathProblem, rough: ProgressPath, placer: Placer) -> ProgressPath:
+def _refined_path(problem: PathProblem, rough: ProgressPath, placer: Placer) -> ProgressPath:
     """Return a path that was found in small frames, measured in those of full size."""
     _, height, width, _ = problem.frames.shape
     layout = layout_of(placer, height, width, PROGRESS_STEPS)
     middle = np.rint(rough.progress * (PROGRESS_STEPS - 1)).astype(int)
     places = np.clip(middle, BAND, PROGRESS_STEPS - 1 - BAND)[:, None] + np.arange(-BAND, BAND + 1)
-    errors = errors_on_the_way(
-        problem.inner, problem.scenes, layout, problem.moved(), torch.from_numpy(places)
+    errors = errors_of_moving_scenes(
+        problem.inner, problem.scenes, layout, problem.scene_shifts(), torch.from_numpy(places)
     )
     cost = np.full((len(places), PROGRESS_STEPS), UNTRIED)
     np.put_along_axis(cost, places, errors.double().numpy(), axis=1)
-    return _path(problem, (rough.kind, rough.effect), cost)
+    return _least_path(problem, (rough.kind, rough.effect), cost)
 
 
-def _path(
+def _least_path(
     problem: PathProblem, name: tuple[str, str], cost: npt.NDArray[np.float64]
 ) -> ProgressPath:
     """Return the path of least cost. cost: mean squared errors ``(T, P)``."""
-    chosen = _rising_path(cost)
+    chosen = _rising_columns(cost)
     errors = cost[np.arange(len(cost)), chosen]
-    return ProgressPath(problem, *name, _between_steps(cost, chosen) / (cost.shape[1] - 1), errors)
+    return ProgressPath(problem, *name, _minima_around(cost, chosen) / (cost.shape[1] - 1), errors)
 
 
-def _rising_path(cost: Curve) -> npt.NDArray[np.int64]:
+def _rising_columns(cost: Curve) -> npt.NDArray[np.int64]:
     """Return the column of each row ``(T,)`` that makes the sum of costs least and never falls."""
     total = cost.copy()
     origin = np.zeros(cost.shape, int)
@@ -251,7 +281,7 @@ def _rising_path(cost: Curve) -> npt.NDArray[np.int64]:
     return steps
 
 
-def _between_steps(cost: Curve, steps: npt.NDArray[np.int64]) -> Curve:
+def _minima_around(cost: Curve, steps: npt.NDArray[np.int64]) -> Curve:
     """Return the minimum of the parabola through the costs around each step, ``(T,)``."""
     rows, inner = np.arange(len(cost)), np.clip(steps, 1, cost.shape[1] - 2)
     low, middle, high = (cost[rows, inner + more] for more in (-1, 0, 1))
@@ -259,8 +289,3 @@ def _between_steps(cost: Curve, steps: npt.NDArray[np.int64]) -> Curve:
     shift = np.clip(0.5 * (low - high) / np.maximum(bend, 1e-12), -0.5, 0.5)
     is_known = (steps == inner) & (bend > 0) & (np.maximum(low, high) < UNTRIED)
     return np.where(is_known, steps + shift, steps)
-
-
-def pixels_of(frame: Array) -> Tensor:
-    """Return a frame ``(H, W, 3)`` as a tensor ``(3, H, W)``."""
-    return torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stages.find.curve import NOISE, Curve, MeasuredWeights, squared_difference
 from stages.find.curve_prior import ends, rising, smooth_curve
-from stages.find.features import Array
+from stages.find.features import channels_first, is_too_small
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import PIXELS
 from stages.mixing.blend import blend
@@ -23,22 +22,21 @@ from stages.mixing.pixel_matte import pixel_matte
 
 ROUNDS = 3  # of moving the ends
 SHORTEST = 4  # frames from the last clean one to the first clean one
-LEAST_SIDE = 16  # pixels; a smaller picture shows no matte
-MOST_LEFT = 0.25  # squared error, as part of what the nearer clean frame leaves
+MOST_ERROR = 0.25  # squared error, as part of what the nearer clean frame leaves
 STEP_ERROR = 0.02  # standard error of a frame's mean weight
 
 
 @dataclass(frozen=True)
 class MeasuredPixels:
-    """What a matte by pixels explains.
+    """The weights of a matte by pixels, and the error that it leaves.
 
-    curve: mean weight of each frame, ``(T,)``. error: mean squared error of the frames. left: the
-    same as part of what the nearer clean frame leaves.
+    curve: mean weight of each frame, ``(T,)``. error: mean squared error of the frames.
+    relative_error: the same as part of what the nearer clean frame leaves.
     """
 
     curve: Curve
     error: float
-    left: float
+    relative_error: float
 
 
 def find_pixels(stretch: Stretch, before: int, after: int) -> TransitionFit | None:
@@ -46,7 +44,7 @@ def find_pixels(stretch: Stretch, before: int, after: int) -> TransitionFit | No
 
     before, after: roughly the last clean frame before it and the first one after it.
     """
-    if min(stretch.frames.shape[1:3]) < LEAST_SIDE:
+    if is_too_small(stretch.frames):
         return None
     seen: set[tuple[int, int]] = set()
     for _ in range(ROUNDS):
@@ -60,30 +58,34 @@ def find_pixels(stretch: Stretch, before: int, after: int) -> TransitionFit | No
         if (before, after) in seen:
             break
     found = _measured(stretch, before, after)
-    if found.left > MOST_LEFT:
+    if found.relative_error > MOST_ERROR:
         return None
     error = np.full(len(found.curve), STEP_ERROR)
     weights = MeasuredWeights(before, after, found.curve, error, np.zeros(len(error)))
-    return TransitionFit(before, after, rising(smooth_curve(weights)), PIXELS, left=found.left)
+    return TransitionFit(
+        before, after, rising(smooth_curve(weights)), PIXELS, relative_error=found.relative_error
+    )
 
 
 def pixels_between(stretch: Stretch, before: int, after: int) -> TransitionFit | None:
     """Return the transition by pixels that fills the frames between two clean ones, or None.
 
-    Its ``left`` is a part of the squared difference of the two clean frames.
+    Its ``relative_error`` is a part of the squared difference of the two clean frames.
     """
-    if min(stretch.frames.shape[1:3]) < LEAST_SIDE:
+    if is_too_small(stretch.frames):
         return None
     found = _measured(stretch, before, after)
-    if found.left > MOST_LEFT:
+    if found.relative_error > MOST_ERROR:
         return None
     apart = squared_difference(stretch.frames[before], stretch.frames[after])
-    return TransitionFit(before, after, rising(found.curve), PIXELS, left=found.error / apart)
+    return TransitionFit(
+        before, after, rising(found.curve), PIXELS, relative_error=found.error / apart
+    )
 
 
 def _measured(stretch: Stretch, before: int, after: int) -> MeasuredPixels:
     """Return the matte between two clean frames, as its means and what it leaves."""
-    frames = _pictures(stretch.frames[before : after + 1])
+    frames = channels_first(stretch.frames[before : after + 1])
     inner = frames[1:-1]
     sides = frames[:1], frames[-1:]
     even = torch.arange(1, len(inner) + 1) / (len(inner) + 1)
@@ -93,12 +95,7 @@ def _measured(stretch: Stretch, before: int, after: int) -> MeasuredPixels:
     # pixels change too early or too late, since they may change only once.
     along = ((inner - sides[0]) * (sides[1] - sides[0])).sum((1, 2, 3))
     means = (along / contrast.sum().clamp_min(1e-9)).clamp(0, 1)
-    wrong = float((blend(*sides, matte) - inner).square().mean())
+    error = float((blend(*sides, matte) - inner).square().mean())
     held = torch.stack([(inner - side).square().mean((1, 2, 3)) for side in sides])
-    left = wrong / (float(held.min(0).values.mean()) + NOISE)
-    return MeasuredPixels(means.double().numpy(), wrong, left)
-
-
-def _pictures(frames: Array) -> Tensor:
-    """Return frames ``(T, H, W, 3)`` as ``(T, 3, H, W)``."""
-    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
+    relative_error = error / (float(held.min(0).values.mean()) + NOISE)
+    return MeasuredPixels(means.double().numpy(), error, relative_error)

@@ -20,28 +20,24 @@ from stages.find.features import (
 )
 from stages.find.moved_scenes import placed_errors
 from stages.find.pixels import pixels_between
-from stages.find.placements import (
-    best_placement,
-    find_placement,
-    may_be_placed,
-    placement_between,
-)
+from stages.find.placements import best_placement, find_placement, placement_between
+from stages.find.quick_look import may_be_placed
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import DISSOLVE, TRANSITION_KINDS
 from stages.mixing.light_dissolve import GAMMA
 
-PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
+MOST_ERROR_OF_WIPE = 2.0  # times the error of a wipe up to which moving scenes are preferred
 # Scenes that move as a whole are believed near a wipe if they leave at most this part of what the
 # two clean frames, unmoved, leave. True ones left 0.05 to 0.42, and 0.68 once.
-MOST_LEFT_OF_UNMOVED = 0.5
+MOST_ERROR_OF_UNMOVED = 0.5
 # Where a scene moves as a whole, its moved clean frame leaves at most this part of what the unmoved
 # one leaves. Drawn pushes, covers, reveals and squeezes left 0.008 to 0.58. In hard wipes the best
 # placement left 0.95 and more, in soft ones 0.64 and more.
-MOST_LEFT_OF_SCENE = 0.75
+MOST_ERROR_OF_SCENE = 0.75
 # Between the ends of a wipe, a placement leaves at most this many times what the two clean frames,
 # unmoved, leave. A drawn squeeze left 1.25 times as much. In soft wipes the best placement left
 # 1.36 times as much and more.
-MOST_LEFT_BETWEEN = 1.3
+MOST_ERROR_BETWEEN = 1.3
 # The error of a placement between the ends of a wipe counts this many times against one that
 # measured its own ends. Both leave nearly the same where still pictures are wiped.
 HANDICAP = 1.25
@@ -54,7 +50,7 @@ SAME_SHOT_NCC = 0.6
 # NCC of the two sides of a wipe up to which they are two shots, so that a faint seam is enough to
 # tell a push from a pan. The sides of drawn dissolves had 0.24 at most.
 LITTLE_IN_COMMON = 0.25
-LESS = 0.5  # part of the error of a dissolve that pixels may leave which change one by one
+MOST_ERROR_OF_PIXELS = 0.5  # part of the error of a dissolve that changing pixels may leave
 
 
 def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int]) -> TransitionFit:
@@ -74,16 +70,19 @@ def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int])
     believed = [
         (errors.whole * (1.0 if placed is near else HANDICAP), placed)
         for placed in ([near] if near else []) + between
-        if placed.left <= MOST_LEFT_BETWEEN * left_unmoved(frames, placed)
-        and (errors := placed_errors(stretch, placed, wipe)).moved <= MOST_LEFT_OF_SCENE
+        if placed.relative_error <= MOST_ERROR_BETWEEN * error_unmoved(frames, placed)
+        and (errors := placed_errors(stretch, placed, wipe)).moved <= MOST_ERROR_OF_SCENE
     ]
     return min(believed, key=lambda item: item[0], default=(0.0, wipe))[1]
 
 
 def _explains_more(frames: Array, placed: TransitionFit, wipe: TransitionFit) -> bool:
     """Return whether moving scenes near a wipe explain clearly more than it does."""
-    left = _left_in_wipe(frames, wipe, placed)
-    return left <= max(PREFERRED * wipe.left, MOST_LEFT_OF_UNMOVED * left_unmoved(frames, placed))
+    most = max(
+        MOST_ERROR_OF_WIPE * wipe.relative_error,
+        MOST_ERROR_OF_UNMOVED * error_unmoved(frames, placed),
+    )
+    return _error_in_wipe(frames, wipe, placed) <= most
 
 
 def _between_ends(stretch: Stretch, wipe: TransitionFit) -> list[TransitionFit]:
@@ -101,8 +100,8 @@ def _between_ends(stretch: Stretch, wipe: TransitionFit) -> list[TransitionFit]:
     ]
 
 
-def _left_in_wipe(frames: Array, wipe: TransitionFit, placed: TransitionFit) -> float:
-    """Return what a placement leaves in the frames of a wipe, as :attr:`TransitionFit.left` is.
+def _error_in_wipe(frames: Array, wipe: TransitionFit, placed: TransitionFit) -> float:
+    """Return the relative error that a placement leaves in the frames of a wipe.
 
     The frames beside the placement have to show one scene alone, as they do where the wipe is too
     long. Otherwise the placement explains only a part of it.
@@ -110,20 +109,20 @@ def _left_in_wipe(frames: Array, wipe: TransitionFit, placed: TransitionFit) -> 
     count = wipe.after - wipe.before
     common = min(wipe.after, placed.after) - max(wipe.before, placed.before)
     if common >= LEAST_COVERED * count:
-        return placed.left
+        return placed.relative_error
     before, after = frames[placed.before], frames[placed.after]
     apart = squared_difference(before, after)
     beside = [(time, before) for time in range(wipe.before + 1, placed.before)]
     beside += [(time, after) for time in range(placed.after + 1, wipe.after)]
-    wrong = [float(((frames[time] - clean) ** 2).mean()) / apart for time, clean in beside]
-    return (common * placed.left + sum(min(1.0, part) for part in wrong)) / count
+    errors = [float(((frames[time] - clean) ** 2).mean()) / apart for time, clean in beside]
+    return (common * placed.relative_error + sum(min(1.0, error) for error in errors)) / count
 
 
-def left_unmoved(frames: Array, found: TransitionFit) -> float:
+def error_unmoved(frames: Array, found: TransitionFit) -> float:
     """Return what a transition leaves whose pixels come from the nearer of the two clean frames.
 
     No wipe between scenes that stand still leaves less. It is relative to the squared difference of
-    the clean frames, as :attr:`stages.find.stretch.TransitionFit.left` is.
+    the clean frames, as :attr:`stages.find.stretch.TransitionFit.relative_error` is.
     """
     before, after = frames[found.before], frames[found.after]
     inner = frames[found.before + 1 : found.after]
@@ -147,30 +146,34 @@ def model_between(stretch: Stretch, found: TransitionFit) -> TransitionFit:
         return found  # what moves in one shot may look like any of them
     if found.kind == DISSOLVE:
         inner = frames[found.before + 1 : found.after]
-        left = left_by_mixture(frames[found.before], frames[found.after], inner)
-        found = replace(found, left=left)
+        error = error_of_mixture(frames[found.before], frames[found.after], inner)
+        found = replace(found, relative_error=error)
     if may_be_placed(stretch, *sides):
         placed = best_placement(stretch, *sides)
-        if placed.left <= min(found.left, MOST_LEFT_OF_UNMOVED * left_unmoved(frames, placed)):
+        if placed.relative_error <= min(
+            found.relative_error, MOST_ERROR_OF_UNMOVED * error_unmoved(frames, placed)
+        ):
             return placed
     if found.kind != DISSOLVE or has_contrast_of_mixture(found, frames):
         return found
     pixels = pixels_between(stretch, *sides)
-    return pixels if pixels is not None and pixels.left <= LESS * found.left else found
+    if pixels is not None and pixels.relative_error <= MOST_ERROR_OF_PIXELS * found.relative_error:
+        return pixels
+    return found
 
 
-def left_by_mixture(one: Array, other: Array, frames: Array) -> float:
+def error_of_mixture(one: Array, other: Array, frames: Array) -> float:
     """Return what mixtures of two pictures leave, as part of their squared difference.
 
     one, other: ``(H, W, 3)``. frames: ``(T, H, W, 3)``; each has the weight that explains it best.
     """
     step = other - one
     power = squared_difference(other, one)
-    wrong = []
+    errors = []
     for frame in frames:
         weight = float(np.clip(((frame - one) * step).mean() / power, 0, 1))
-        wrong.append(float(((frame - one - weight * step) ** 2).mean()))
-    return float(np.mean(wrong)) / power
+        errors.append(float(((frame - one - weight * step) ** 2).mean()))
+    return float(np.mean(errors)) / power
 
 
 def has_contrast_of_mixture(found: TransitionFit, frames: Array) -> bool:

@@ -118,7 +118,7 @@ class RecentFrames:
 
     @property
     def count(self) -> int:
-        """Frames of the clip that have come so far."""
+        """The number of frames of the clip that have come so far."""
         return self.first + len(self.whole)
 
     def add(self, frame: Array) -> None:
@@ -126,12 +126,8 @@ class RecentFrames:
         self.whole.append(frame)
         self.dark.append(_dark_lines(frame))
 
-    def measure(self) -> range:
-        """Measure all frames that have come, in the picture that they all have between bars.
-
-        Returns the places of the frames that were not measured before.
-        """
-        new = range(len(self.frames), len(self.whole))
+    def measure(self) -> None:
+        """Measure all frames that have come, in the picture that they all have between bars."""
         bars = shared_bars(self.whole, self.dark)
         if bars != self.bars:
             # Pictures of two sizes cannot be compared.
@@ -145,9 +141,9 @@ class RecentFrames:
             for picture, content in zip(pictures, contents(pictures), strict=True):
                 self._append(picture, content)
             self._grow_pairs()
-        return new
 
     def _append(self, picture: Array, content: Array) -> None:
+        """Add a frame's picture, its content, and the step from the frame before."""
         step = residual = 0.0
         if self.frames:
             step = float(np.sqrt(((content - self.contents[-1]) ** 2).mean()))

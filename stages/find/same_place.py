@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from stages.find.borders import is_plain
-from stages.find.features import Array, OpticalFlow, motion_compensated_ncc
+from stages.find.features import LEAST_SIDE, Array, OpticalFlow, motion_compensated_ncc
 from stages.find.shifts import shift_correlations
 
 # NCC within the common part from which two frames show one place. Of 965 random pairs of frames of
@@ -36,7 +36,6 @@ TRIED = 3  # shifts that are tried for a pair of frames
 SEARCH_SIDE = 64  # pixels of the longer side at which shifts are looked for
 DETAIL = 6.0  # pixels of a small frame: coarser structure, such as sky above ground, tells nothing
 LEAST_DEVIATION = 0.004  # root mean square of a part that is structured, in [0, 1]
-LEAST_SIDE = 16  # pixels of the common part
 COLOR_CELLS = 16  # cells along the longer side of the common part, each with one mean colour
 MOST_UNLIKE = 0.5
 """Most squared difference of the mean colours, relative to the sum of their variances, of one
@@ -51,7 +50,7 @@ LOOKS = (0.25, 0.5, 0.75)  # places in a transition, as parts of it, at which th
 
 @dataclass(frozen=True)
 class View:
-    """How two frames are seen to show one place.
+    """A shift at which two frames may show one place.
 
     ncc: of their common part, up to 1. overlap: that part of the picture, 0 to 1.
     right, down: how far the one frame is shifted against the other, in pixels.
@@ -97,18 +96,19 @@ def show_one_place(
     the last frame of the stretch that it lies in.
     """
     (before, after), (low, high) = sides, reach
-    camera = CameraWay(frames)
+    camera = CameraPath(frames)
     pairs = [(max(low, before - more), min(high, after + more)) for more in FURTHER_OUT]
     return all(
-        _show_same(motion, frames, one, other) or _is_followed(motion, camera, one, other)
+        _show_place_and_way(motion, frames, one, other)
+        or _is_reached_by_camera(motion, camera, one, other)
         for one, other in dict.fromkeys(pairs)
     )
 
 
-def _show_same(motion: OpticalFlow, frames: Array, before: int, after: int) -> bool:
-    """Return whether two frames show one place, and those between them the way there.
+def _show_place_and_way(motion: OpticalFlow, frames: Array, before: int, after: int) -> bool:
+    """Return whether two frames show one place, and some frame between them is on the way there.
 
-    A short way is not asked for.
+    Where the way is short, the two frames are enough.
     """
     whole = compare_views(motion, frames[before], frames[after])
     if not whole.is_same_place:
@@ -126,8 +126,8 @@ def _show_same(motion: OpticalFlow, frames: Array, before: int, after: int) -> b
 
 
 @dataclass
-class CameraWay:
-    """How a camera moves from frame to frame of ``frames`` ``(T, H, W, 3)``.
+class CameraPath:
+    """The path of a camera from frame to frame of ``frames`` ``(T, H, W, 3)``.
 
     steps: the shifts (right, down) in pixels from some frames to the ones behind them.
     """
@@ -135,7 +135,7 @@ class CameraWay:
     frames: Array
     steps: dict[int, tuple[float, float]] = field(default_factory=dict)
 
-    def between(self, one: int, other: int) -> tuple[float, float]:
+    def shift_between(self, one: int, other: int) -> tuple[float, float]:
         """Return the sum of the shifts from frame ``one`` to frame ``other``."""
         for place in range(one, other):
             if place not in self.steps:
@@ -146,7 +146,7 @@ class CameraWay:
         return float(right), float(down)
 
 
-def _is_followed(motion: OpticalFlow, camera: CameraWay, before: int, after: int) -> bool:
+def _is_reached_by_camera(motion: OpticalFlow, camera: CameraPath, before: int, after: int) -> bool:
     """Return whether two frames show one place at the shift that is the way of the camera.
 
     A transition of two shots has no such way. What its frames seem to be shifted by leads to a
@@ -155,8 +155,8 @@ def _is_followed(motion: OpticalFlow, camera: CameraWay, before: int, after: int
     one, other = _without_bars(camera.frames[before], camera.frames[after])
     if not _is_large(one):
         return False
-    area = Area(camera.between(before, after), LOST * one.shape[1], LEAST_FOLLOWED)
-    views = (_view_at(motion, one, other, *shift) for shift in _likely_shifts(one, other, area))
+    allowed = ShiftRange(camera.shift_between(before, after), LOST * one.shape[1], LEAST_FOLLOWED)
+    views = (_view_at(motion, one, other, *shift) for shift in _likely_shifts(one, other, allowed))
     return max((view.ncc for view in views), default=0.0) >= SAME_PLACE_NCC
 
 
@@ -177,10 +177,10 @@ def _busy_part(one: Array, other: Array, axis: int) -> slice:
 
 
 @dataclass(frozen=True)
-class Area:
+class ShiftRange:
     """The shifts among which a likely one is looked for.
 
-    middle: of them (right, down); reach: how far they are from it; both in pixels.
+    middle: of them (right, down), in pixels. reach: how far they are from it, in pixels.
     overlap: the least part of the picture that both frames show.
     """
 
@@ -190,23 +190,23 @@ class Area:
 
 
 def _likely_shifts(
-    one: Array, other: Array, area: Area | None = None, count: int = TRIED
+    one: Array, other: Array, allowed: ShiftRange | None = None, count: int = TRIED
 ) -> list[tuple[float, float]]:
     """Return the shifts (right, down), in pixels, at which the detail of two frames is most alike.
 
-    one, other: ``(H, W, 3)``. area: of the shifts; all with enough in common unless given.
-    count: how many are returned, if there are that many.
+    one, other: ``(H, W, 3)``. allowed: the shifts that are tried. Unless given, these are all at
+    which the frames have enough in common. count: how many are returned, if there are that many.
     """
-    area = area or Area()
+    allowed = allowed or ShiftRange()
     scale = min(1.0, SEARCH_SIDE / max(one.shape[:2]))
     first, second = (_detail(frame, scale) for frame in (one, other))
     correlation, overlap = shift_correlations(first, second, LEAST_DEVIATION)
     # A small common part is alike by chance more easily than a large one.
-    value = np.where(overlap >= area.overlap, correlation * np.sqrt(overlap), -np.inf)
+    value = np.where(overlap >= allowed.overlap, correlation * np.sqrt(overlap), -np.inf)
     height, width = first.shape
     downs, rights = (np.fft.fftfreq(2 * side, 0.5 / side) / scale for side in (height, width))
-    value[np.abs(downs - area.middle[1]) > area.reach] = -np.inf
-    value[:, np.abs(rights - area.middle[0]) > area.reach] = -np.inf
+    value[np.abs(downs - allowed.middle[1]) > allowed.reach] = -np.inf
+    value[:, np.abs(rights - allowed.middle[0]) > allowed.reach] = -np.inf
     found: list[tuple[float, float]] = []
     while len(found) < count and value.max() > -np.inf:
         row, column = np.unravel_index(int(value.argmax()), value.shape)

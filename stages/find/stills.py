@@ -26,17 +26,17 @@ from stages.shots import Space
 
 Array = NDArray[np.float32]
 
-FEWEST = 5
+LEAST_STILL = 5
 """Equal frames in a row that make a still scene."""
-SETTLED = 12
+SETTLED_AFTER = 12
 """Frames of a still scene after which it is compared with the last one; coding has settled then."""
 TAIL = 12
 """Last frames of a still scene that may already show a little of the next one."""
-LONGEST = 250
+MOST_BETWEEN = 250
 """Frames between two still scenes up to which one transition is looked for (ten seconds)."""
 STEADY = 4 / 255
 """Largest change of a 3x3 mean in a scene that stands still; coding noise stays below it."""
-FEW = 2e-3
+MOST_UNSTEADY = 2e-3
 """Part of the pixels that may change more."""
 CHANGED = 8 / 255
 """Change of a 3x3 mean by which a pixel counts as changed from one scene to the next."""
@@ -54,20 +54,20 @@ MOST_NOISE = 8 / 255
 [0, 1], written in 8-bit levels."""
 OFF_LINE = 0.06
 """Part of the pixels that may lie off the line: colours bleed along the edge of a matte."""
-SHOWN = 0.006
+LEAST_SHOWN = 0.006
 """Mean weight from which a scene can be seen in a frame."""
-SPOT = 4
+SPOT_PIXELS = 4
 """Pixels of the smallest part of a scene that counts as seen."""
-CLEAR = 12 / 255
+SEEN_CHANGE = 12 / 255
 """Change of a 3x3 mean from which another scene is seen there."""
-CONTRAST = 4 / 255
+LEAST_CONTRAST = 4 / 255
 """Difference between the pictures from which a pixel tells its own weight."""
-EVEN = 0.12
+MOST_UNEVEN = 0.12
 """Deviation of a frame's weights (root mean square) up to which they are one number: a dissolve."""
-RISES = 0.97
+LEAST_RISING = 0.97
 """Part of the contrast whose weight must not fall with time in a wipe."""
-FALLS = 0.1
-"""By how much a weight may fall from one frame to the next before it counts as falling."""
+LEAST_FALL = 0.1
+"""Fall of a weight from one frame to the next above which it counts as falling."""
 SPACES: tuple[Space, ...] = ("gamma", "linear")
 
 
@@ -84,80 +84,84 @@ class StillTransition:
 
 @dataclass
 class StillSearch:
-    """Follow a clip frame by frame, and find transitions between still scenes.
+    """The search for transitions between still scenes, frame after frame.
 
     number: of the next frame.
-    before: the last picture that stood still, ``(H, W, 3)``, or None.
-    count, total: number of frames in the current still run, and their sum.
-    pending: the last frames of the picture ``before``, and all frames since.
+    last_still: the last picture that stood still, ``(H, W, 3)``, or None.
+    run_length, run_sum: number of frames in the current still run, and their sum.
+    pending: the last frames of ``last_still``, and all frames since.
     found: the transitions so far.
     """
 
     number: int = 0
-    before: Array | None = None
-    count: int = 0
-    total: Array | None = None
+    last_still: Array | None = None
+    run_length: int = 0
+    run_sum: Array | None = None
     pending: list[Array] = field(default_factory=list)
     found: list[StillTransition] = field(default_factory=list)
 
     def add(self, frame: Array) -> None:
         """Take the next frame."""
-        if self.total is not None and _is_still(_mean(self.total, self.count), frame):
-            self.total = self.total + frame
-            self.count += 1
+        if self.run_sum is not None and _is_still(self._run_mean(self.run_sum), frame):
+            self.run_sum = self.run_sum + frame
+            self.run_length += 1
         else:
             self.end_run()
-            self.total, self.count = frame, 1
+            self.run_sum, self.run_length = frame, 1
         self.pending.append(frame)
         self.number += 1
-        if self.count == SETTLED:
-            self._compare()
-        if self.count >= SETTLED:
+        if self.run_length == SETTLED_AFTER:
+            self._find_before_run()
+        if self.run_length >= SETTLED_AFTER:
             del self.pending[:-TAIL]
 
     def end_run(self) -> None:
         """End the current still run; call it after the clip's last frame, too."""
-        if self.total is not None and self.count >= FEWEST:
-            if self.count < SETTLED:
-                self._compare()
-            self.before = _mean(self.total, self.count)
-            del self.pending[: -min(self.count, TAIL)]
-        elif self.before is None or len(self.pending) > LONGEST:
-            self.before = None
+        if self.run_sum is not None and self.run_length >= LEAST_STILL:
+            if self.run_length < SETTLED_AFTER:
+                self._find_before_run()
+            self.last_still = self._run_mean(self.run_sum)
+            del self.pending[: -min(self.run_length, TAIL)]
+        elif self.last_still is None or len(self.pending) > MOST_BETWEEN:
+            self.last_still = None
             self.pending.clear()
-        self.total, self.count = None, 0
+        self.run_sum, self.run_length = None, 0
 
-    def _compare(self) -> None:
-        """Judge what lies between the last still picture and the run that stands now."""
-        if self.before is None or len(self.pending) > LONGEST:
+    def _run_mean(self, run_sum: Array) -> Array:
+        """Return the mean picture of the current run."""
+        return np.asarray(run_sum / self.run_length, np.float32)
+
+    def _find_before_run(self) -> None:
+        """Look for a transition from the last still picture to the run that stands now."""
+        if self.last_still is None or len(self.pending) > MOST_BETWEEN:
             return
-        after = np.asarray(np.mean(self.pending[-FEWEST:], axis=0), np.float32)
-        if are_two_scenes(self.before, after):
+        incoming = np.asarray(np.mean(self.pending[-LEAST_STILL:], axis=0), np.float32)
+        if are_two_scenes(self.last_still, incoming):
             first = self.number - len(self.pending)
-            made = judge(np.stack(self.pending), first, self.before, after)
-            if made is not None:
-                self.found.append(made)
+            frames = np.stack(self.pending)
+            found = transition_between(self.last_still, incoming, frames, first)
+            if found is not None:
+                self.found.append(found)
 
     def state(self) -> dict[str, Any]:
         """Return all that the search consists of, made of values that a checkpoint can hold."""
-        shape = (0, 0, 0, 3)
-        pictures = [picture for picture in (self.before, self.total) if picture is not None]
-        frames = np.stack([*pictures, *self.pending]) if self.number else np.zeros(shape)
+        pictures = [picture for picture in (self.last_still, self.run_sum) if picture is not None]
+        frames = np.stack([*pictures, *self.pending]) if self.number else np.zeros((0, 0, 0, 3))
         return {
             "number": self.number,
-            "count": self.count,
-            "has": [self.before is not None, self.total is not None],
+            "count": self.run_length,
+            "has": [self.last_still is not None, self.run_sum is not None],
             "frames": torch.from_numpy(np.ascontiguousarray(frames, np.float32)),
             "found": [asdict(found) for found in self.found],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the state of another search."""
-        self.number, self.count = state["number"], state["count"]
+        self.number, self.run_length = state["number"], state["count"]
         frames = list(state["frames"].numpy())
-        has_before, has_total = state["has"]
-        self.before = frames.pop(0) if has_before else None
-        self.total = frames.pop(0) if has_total else None
+        has_last_still, has_run = state["has"]
+        self.last_still = frames.pop(0) if has_last_still else None
+        self.run_sum = frames.pop(0) if has_run else None
         self.pending = frames
         self.found = [
             StillTransition(**{**found, "mix": tuple(found["mix"])}) for found in state["found"]
@@ -176,55 +180,56 @@ def are_two_scenes(one: Array, other: Array) -> bool:
     return float((first * second).mean()) < SAME_SCENE * deviations[0] * deviations[1]
 
 
-def judge(frames: Array, first: int, outgoing: Array, incoming: Array) -> StillTransition | None:
-    """Return the transition that ``frames`` ``(T, H, W, 3)`` show, or None.
+def transition_between(
+    outgoing: Array, incoming: Array, frames: Array, first: int
+) -> StillTransition | None:
+    """Return the transition between two still pictures that frames show, or None.
 
-    first: the number of the first of these frames. The first frames may be clean ones of the
-    outgoing scene, the last ones of the incoming scene.
+    outgoing, incoming: ``(H, W, 3)``. frames: ``(T, H, W, 3)``; the first ones may be clean frames
+    of the outgoing scene, the last ones of the incoming scene. first: the number of the first one.
     """
     best: tuple[float, StillTransition] | None = None
     for space in SPACES:
-        part, a, b = (_in_space(each, space) for each in (frames, outgoing, incoming))
-        weights, contrast = _weights(part, a, b)
+        mixture, a, b = (_in_space(part, space) for part in (frames, outgoing, incoming))
+        weights, contrast = _weights(mixture, a, b)
         means = (weights * contrast).sum((1, 2)) / contrast.sum()
-        mixed = np.flatnonzero(_shows(part, a, means) & _shows(part, b, 1 - means))
-        if not len(mixed):
+        mixed = np.flatnonzero(
+            _shows_another(mixture, a, means) & _shows_another(mixture, b, 1 - means)
+        )
+        # The first frame has to be clean.
+        if not len(mixed) or mixed[0] == 0:
             return None
-        low, high = int(mixed[0]), int(mixed[-1])
-        if low == 0:
-            return None
-        span = slice(low, high + 1)
+        span = slice(int(mixed[0]), int(mixed[-1]) + 1)
         kind = _kind(weights[span], means[span], contrast)
         # A matte's pixels are mixed at its edge alone, which does not tell the space.
         if kind is None or (space == "linear" and kind != DISSOLVE):
             continue
         weight = means[span, None, None, None] if kind == DISSOLVE else weights[span, ..., None]
-        again = _from_space(blend(a, b, weight), space)
-        rest = frames[span] - again
-        if not _agrees(rest):
+        residual = frames[span] - _from_space(blend(a, b, weight), space)
+        if not _is_noise(residual):
             continue
-        error = float(np.square(rest).mean())
+        error = float(np.square(residual).mean())
         mix = tuple(float(value) for value in means[span])
-        found = StillTransition(first + low, first + high, kind, space, mix)
+        found = StillTransition(first + span.start, first + span.stop - 1, kind, space, mix)
         if best is None or error < best[0]:
             best = error, found
     return None if best is None else best[1]
 
 
-def _mean(total: Array, count: int) -> Array:
-    return np.asarray(total / count, np.float32)
-
-
 def _is_still(mean: Array, frame: Array) -> bool:
+    """Return whether a frame shows the mean picture of a still run; both ``(H, W, 3)``."""
     change = np.abs(cv2.blur(frame - mean, (3, 3))).max(-1)
-    return float((change > STEADY).mean()) <= FEW
+    return float((change > STEADY).mean()) <= MOST_UNSTEADY
 
 
-def _shows(frames: Array, alone: Array, weight: Array) -> NDArray[np.bool_]:
-    """Return in which frames another scene than ``alone`` can be seen, at least in one spot."""
+def _shows_another(frames: Array, alone: Array, weight: Array) -> NDArray[np.bool_]:
+    """Return in which frames another scene than ``alone`` can be seen, at least in one spot.
+
+    weight: mean weight of the other scene in each frame, ``(T,)``.
+    """
     change = [np.abs(cv2.blur(frame - alone, (3, 3))).max(-1) for frame in frames]
-    spots = np.array([np.partition(each.ravel(), -SPOT)[-SPOT] for each in change])
-    return (weight > SHOWN) | (spots > CLEAR)
+    spots = np.array([np.partition(each.ravel(), -SPOT_PIXELS)[-SPOT_PIXELS] for each in change])
+    return (weight > LEAST_SHOWN) | (spots > SEEN_CHANGE)
 
 
 def _weights(frames: Array, outgoing: Array, incoming: Array) -> tuple[Array, Array]:
@@ -234,9 +239,9 @@ def _weights(frames: Array, outgoing: Array, incoming: Array) -> tuple[Array, Ar
     along = ((frames - outgoing) * across).sum(-1)
     wide = np.stack([cv2.blur(each, (3, 3)) for each in along])
     # A pixel with contrast tells its own weight; others ask their neighbours.
-    own = CONTRAST**2
+    least = LEAST_CONTRAST**2
     around = cv2.blur(contrast, (3, 3))
-    weights = (along + own * wide / np.maximum(around, own)) / (contrast + own)
+    weights = (along + least * wide / np.maximum(around, least)) / (contrast + least)
     return weights.clip(0, 1).astype(np.float32), contrast
 
 
@@ -244,15 +249,15 @@ def _kind(weights: Array, means: Array, contrast: Array) -> str | None:
     """Return the kind: one weight a frame, or a matte that only opens; None for anything else."""
     share = contrast / contrast.sum()
     spread = np.sqrt((np.square(weights - means[:, None, None]) * share).sum((1, 2)))
-    if float(spread.max()) <= EVEN:
+    if float(spread.max()) <= MOST_UNEVEN:
         return DISSOLVE
-    falling = (np.diff(weights, axis=0) < -FALLS).any(0)
-    return WIPE if float((share * ~falling).sum()) >= RISES else None
+    falling = (np.diff(weights, axis=0) < -LEAST_FALL).any(0)
+    return WIPE if float((share * ~falling).sum()) >= LEAST_RISING else None
 
 
-def _agrees(rest: Array) -> bool:
+def _is_noise(residual: Array) -> bool:
     """Return whether a residual ``(T, H, W, 3)`` is no more than coding noise."""
-    for frame in rest:
+    for frame in residual:
         energy = cv2.blur(np.square(frame).mean(-1), (3, 3))
         noise = float(np.clip(np.median(energy), LEAST_NOISE**2, MOST_NOISE**2))
         if float((energy > AGREES**2 * noise).mean()) > OFF_LINE:
@@ -261,12 +266,14 @@ def _agrees(rest: Array) -> bool:
 
 
 def _in_space(picture: Array, space: Space) -> Array:
+    """Return encoded values in the space in which a mixture is linear."""
     if space == "gamma":
         return picture
     return np.asarray(np.maximum(picture, 0) ** GAMMA, np.float32)
 
 
 def _from_space(picture: Array, space: Space) -> Array:
+    """Return values of a space as encoded values."""
     if space == "gamma":
         return picture
     return np.asarray(np.maximum(picture, 0) ** (1 / GAMMA), np.float32)

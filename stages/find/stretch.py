@@ -19,18 +19,19 @@ from stages.find.track import (
     WarpedSides,
     camera_speed,
 )
-from stages.kinds import DISSOLVE
+from stages.kinds import DISSOLVE, TRANSITION_KINDS
+from stages.kinds.base import Placer
 from stages.shots import Space
 
 FOLLOWED = 5  # clean frames of each scene in which its camera is followed
 FEWEST_FOLLOWED = 3  # the same at least
-FAR = 4  # times as many frames as it is followed in lie between two clean frames that are far apart
+FAR = 4  # times FOLLOWED frames from which on two clean frames are far apart
 LEAST_WAY = 0.08  # half widths: a camera that pans less over a whole transition stands still
 
 
 @dataclass(frozen=True)
 class TransitionFit:
-    """One transition.
+    """A transition as it was measured: its ends, its kind and its weights.
 
     before, after: the clean frames next to it.
     mix: the incoming side's weight in each frame in between.
@@ -38,8 +39,8 @@ class TransitionFit:
     space: the light in which it mixes.
     unexplained, texture, restless: as of :class:`stages.find.curve.MeasuredWeights`, the first as
     its mean over the frames.
-    left: the squared error that the matte of a wipe or an iris leaves, as part of the squared
-    difference between the two scenes.
+    relative_error: the squared error that its model leaves, as part of the squared difference
+    between the two scenes.
     effect: FFmpeg's name for it, or None.
     """
 
@@ -51,8 +52,13 @@ class TransitionFit:
     unexplained: float = 0.0
     texture: float = 0.0
     restless: float = 0.0
-    left: float = 0.0
+    relative_error: float = 0.0
     effect: str | None = None
+
+    @property
+    def placer(self) -> Placer:
+        """How its effect places the scenes. Only effects of scenes that move as a whole do."""
+        return TRANSITION_KINDS[self.kind].effects[self.effect or ""]
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,8 @@ class Stretch:
     def widened(self, before: int, after: int) -> tuple[int, int]:
         """Return clean frames a little further out than a rough guess.
 
-        They leave three more clean frames behind each where the stretch is long enough, else they
-        are halfway to its ends.
+        They are further out by a quarter of the length, and by at least 4 frames. Where the stretch
+        is short, they leave three of its frames beyond them, or they are halfway to its ends.
         """
         margin = max(4, (after - before) // 4)
         start = max(
@@ -101,7 +107,7 @@ class Stretch:
         )
         return start, end
 
-    def wider(self, before: int, after: int) -> list[tuple[int, int]]:
+    def windows_around(self, before: int, after: int) -> list[tuple[int, int]]:
         """Return clean frames at a rough guess, and twice and three times as far apart.
 
         The middle of a soft wipe alone looks like a dissolve.
@@ -123,6 +129,15 @@ class Stretch:
             return None
         fastest = max(float(np.abs(speed).max()) for speed in (outgoing, incoming))
         return Cameras(outgoing, incoming) if fastest * (after - before) >= LEAST_WAY else None
+
+    def pan_speeds(self, before: int, after: int) -> tuple[Params, Params]:
+        """Return how fast the cameras beside a transition pan, whatever clean frames there are.
+
+        One clean frame tells less than several, and more than none.
+        """
+        early = range(before - 1, max(self.low, before - FOLLOWED) - 1, -1)
+        late = range(after + 1, min(self.high, after + FOLLOWED) + 1)
+        return camera_speed(self.frames, before, early), camera_speed(self.frames, after, late)
 
     def _speed(self, clean: int, outwards: int, other: int) -> Params | None:
         """Return how fast a camera pans in the frames beside a clean one, or None if too few are.

@@ -121,19 +121,19 @@ def split_gap(
     """
     if color is None:
         return [TimelinePiece(first, last)]
-    alike = [
+    colored = [
         plain[frame] for frame in range(first, last + 1) if is_color(plain.get(frame), color, 1.0)
     ]
-    if last >= first and not alike:
+    if last >= first and not colored:
         return [TimelinePiece(first, last)]
-    spread = min((one.spread for one in alike), default=0.0)
+    spread = min((one.spread for one in colored), default=0.0)
     pieces: list[TimelinePiece] = []
     for frame in range(first, last + 1):
-        own = color if is_color(plain.get(frame), color, spread) else None
-        if pieces and pieces[-1].color == own:
+        frame_color = color if is_color(plain.get(frame), color, spread) else None
+        if pieces and pieces[-1].color == frame_color:
             pieces[-1] = replace(pieces[-1], last=frame)
         else:
-            pieces.append(TimelinePiece(frame, frame, own))
+            pieces.append(TimelinePiece(frame, frame, frame_color))
     return pieces or [TimelinePiece(first, last, color)]
 
 
@@ -161,29 +161,30 @@ def _lengthened(event: TransitionEvent, first: int, last: int) -> TransitionEven
 
 
 def pieces_between(
-    frames: int, events: list[TransitionEvent], plain: Mapping[int, PlainFrame]
-) -> list[list[TimelinePiece]]:
-    """Return the pieces of each gap before, between and after the events.
+    frames: int, events: Sequence[TransitionEvent], plain: Mapping[int, PlainFrame]
+) -> tuple[list[list[TimelinePiece]], list[TransitionEvent]]:
+    """Return the pieces of each gap before, between and after the events, and the events.
 
-    Fades in ``events`` are lengthened in place by their faintest frames.
+    frames: how many the clip has. The fades that are returned are longer by their faintest frames.
     """
-    found: list[list[TimelinePiece]] = []
+    longer = list(events)
+    gaps: list[list[TimelinePiece]] = []
     for place, color in enumerate(gap_colors(events)):
-        first = events[place - 1].last_frame + 1 if place else 0
-        last = events[place].first_frame - 1 if place < len(events) else frames - 1
+        first = longer[place - 1].last_frame + 1 if place else 0
+        last = longer[place].first_frame - 1 if place < len(events) else frames - 1
         pieces = split_gap(first, last, color, plain)
         if len(pieces) > 1 and place:
-            before = events[place - 1]
+            before = longer[place - 1]
             if before.in_color and before.mix and _is_faint(pieces[0], plain):
-                events[place - 1] = _lengthened(before, pieces[0].first, pieces[0].last)
+                longer[place - 1] = _lengthened(before, pieces[0].first, pieces[0].last)
                 del pieces[0]
         if len(pieces) > 1 and place < len(events):
-            behind = events[place]
+            behind = longer[place]
             if behind.out_color and behind.mix and _is_faint(pieces[-1], plain):
-                events[place] = _lengthened(behind, pieces[-1].first, pieces[-1].last)
+                longer[place] = _lengthened(behind, pieces[-1].first, pieces[-1].last)
                 del pieces[-1]
-        found.append(pieces)
-    return found
+        gaps.append(pieces)
+    return gaps, longer
 
 
 def build_timeline(
@@ -201,15 +202,26 @@ def build_timeline(
     if not frames:
         return Analysis(0, (), ())
     plain = plain or {}
-    between = ordered(events)
+    gaps, found = pieces_between(frames, ordered(events), plain)
     pieces: list[TimelinePiece] = []
-    moves: list[TransitionEvent] = []
-    for place, gap in enumerate(pieces_between(frames, between, plain)):
+    boundaries: list[TransitionEvent] = []
+    for place, gap in enumerate(gaps):
         for number, piece in enumerate(gap):
             if number:
-                moves.append(TransitionEvent(piece.first, piece.first - 1, CUT))
+                boundaries.append(TransitionEvent(piece.first, piece.first - 1, CUT))
             pieces.append(piece)
-        moves += between[place : place + 1]
+        boundaries += found[place : place + 1]
+    return analysis_of(frames, pieces, boundaries)
+
+
+def analysis_of(
+    frames: int, pieces: Sequence[TimelinePiece], events: Sequence[TransitionEvent]
+) -> Analysis:
+    """Return the analysis of a clip that consists of pieces with events between them.
+
+    frames: how many the clip has. pieces: shots and plain colours before, between and after the
+    events, so one more than these. Raises ValueError where a frame is in no part or in two.
+    """
     numbers: list[int | None] = []
     shots: list[Shot] = []
     for piece in pieces:
@@ -218,7 +230,7 @@ def build_timeline(
             shots.append(Shot(piece.first, piece.last))
     transitions = tuple(
         _transition(event, pieces[place : place + 2], numbers[place : place + 2])
-        for place, event in enumerate(moves)
+        for place, event in enumerate(events)
     )
     colors = tuple(
         ColorGap(piece.first, piece.last, piece.color)
@@ -229,15 +241,15 @@ def build_timeline(
 
 
 def name_halves(transitions: Sequence[Transition]) -> tuple[Transition, ...]:
-    """Return the transitions; two that lead through a colour know that they are one event.
+    """Return the transitions, of which two that lead through a colour are named as one event.
 
-    They share the event's name as their effect, and its first and last frame.
+    Both get the event's name as their effect, and its first and last frame.
     """
     named = list(transitions)
     for place, (one, other) in enumerate(zip(named, named[1:], strict=False)):
-        through = one.incoming is None and other.outgoing is None
+        lead_through = one.incoming is None and other.outgoing is None
         gap = other.first_frame - one.last_frame - 1
-        if not through or one.kind != other.kind or one.color is None:
+        if not lead_through or one.kind != other.kind or one.color is None:
             continue
         if gap > max(SHORT_GAP, min(len(one), len(other)) // 2):
             continue

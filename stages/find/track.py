@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.find.features import Array, median, warped
+from stages.find.features import Array, is_too_small, median, warped
 
 Params = npt.NDArray[np.float64]
 Gray = npt.NDArray[np.float32]
@@ -26,7 +26,6 @@ ITERATIONS = 3  # of Gauss-Newton
 # How far a frame's motion strays from its neighbour's, in half widths: a prior on the parameters.
 SPREAD = np.array([1.0, 0.6, 0.6] * 2) / 40
 STILL_BELOW = 0.003  # half widths: a seventh of a pixel of a small frame
-LEAST_SIDE = 16  # pixels; smaller frames are taken as not moving
 CONTINUED = 0.7  # part of its last change with which motion is expected to go on
 LEAST_SCALE = 0.006  # error, in [0, 1], that is never taken for an outlier: coding makes as much
 LONGEST_STEP = 0.05  # half widths: bound of one Gauss-Newton step
@@ -58,10 +57,18 @@ class Grid:
         flow[..., 1] = (motion[3] + motion[4] * self.x + motion[5] * self.y) * self.unit
         return flow
 
+    def are_inside(self, flow: Gray) -> npt.NDArray[np.bool_]:
+        """Return which pixels come from inside of the picture, ``(H, W)``. flow: ``(H, W, 2)``."""
+        height, width = self.x.shape
+        x, y = self.x + flow[..., 0] / self.unit, self.y + flow[..., 1] / self.unit
+        is_across = np.abs(x) <= (width - 1) / 2 / self.unit
+        is_down = np.abs(y) <= (height - 1) / 2 / self.unit
+        return np.asarray(is_across & is_down)
+
 
 @dataclass(frozen=True)
 class MotionProblem:
-    """Find the motion d with which ``target(x) = weight reference(x + d) + rest`` holds best.
+    """A motion to find: the d with which ``target(x) = weight reference(x + d) + rest`` holds best.
 
     reference, target, weight, rest: ``(H, W)``; the last two may be numbers.
     counted: ``(H, W)``, the pixels that the fit looks at; all of them unless given.
@@ -80,35 +87,36 @@ def fit_motion(grid: Grid, problem: MotionProblem, guess: Params) -> Params:
     Robust Gauss-Newton steps, with a prior at ``guess`` for what the pictures do not determine.
     """
     motion = guess.copy()
-    height, width = problem.target.shape
     for _ in range(ITERATIONS):
-        flow = grid.flow(motion)
-        seen = warped(problem.reference, flow)
-        across, down = np.zeros_like(seen), np.zeros_like(seen)
-        across[:, 1:-1] = (seen[:, 2:] - seen[:, :-2]) / 2
-        down[1:-1] = (seen[2:] - seen[:-2]) / 2
-        left = problem.target - problem.rest - problem.weight * seen
-        x, y = grid.x + flow[..., 0] / grid.unit, grid.y + flow[..., 1] / grid.unit
-        inside = (np.abs(x) <= (width - 1) / 2 / grid.unit) & (
-            np.abs(y) <= (height - 1) / 2 / grid.unit
-        )
-        known = left
-        if problem.counted is not None:
-            known = left[problem.counted]
-            inside = inside & problem.counted
-        scale = max(1.5 * median(np.abs(known)), LEAST_SCALE)
-        weight = inside / (1 + (left / scale) ** 2) / scale**2 / 4
-        across, down = across * (problem.weight * grid.unit), down * (problem.weight * grid.unit)
-        slopes = np.stack(
-            [across, across * grid.x, across * grid.y, down, down * grid.x, down * grid.y]
-        ).reshape(6, -1)
-        heavy = slopes * weight.reshape(1, -1)
-        matrix = (heavy @ slopes.T).astype(np.float64) + np.diag(1 / SPREAD**2)
-        step = np.linalg.solve(matrix, heavy @ left.reshape(-1) - (motion - guess) / SPREAD**2)
+        step = _gauss_newton_step(grid, problem, motion, guess)
         motion = motion + np.clip(step, -LONGEST_STEP, LONGEST_STEP)
         if np.abs(step).max() < SETTLED:
             break
     return motion
+
+
+def _gauss_newton_step(grid: Grid, problem: MotionProblem, motion: Params, guess: Params) -> Params:
+    """Return by how much ``motion`` is to be changed; other arguments as of :func:`fit_motion`."""
+    flow = grid.flow(motion)
+    seen = warped(problem.reference, flow)
+    residual = problem.target - problem.rest - problem.weight * seen
+    inside, known = grid.are_inside(flow), residual
+    if problem.counted is not None:
+        inside, known = inside & problem.counted, residual[problem.counted]
+    # An outlier weighs less, and what comes from outside of the picture nothing.
+    scale = max(1.5 * median(np.abs(known)), LEAST_SCALE)
+    weight = inside / (1 + (residual / scale) ** 2) / scale**2 / 4
+    across, down = np.zeros_like(seen), np.zeros_like(seen)
+    across[:, 1:-1] = (seen[:, 2:] - seen[:, :-2]) / 2
+    down[1:-1] = (seen[2:] - seen[:-2]) / 2
+    across, down = across * (problem.weight * grid.unit), down * (problem.weight * grid.unit)
+    slopes = np.stack(
+        [across, across * grid.x, across * grid.y, down, down * grid.x, down * grid.y]
+    ).reshape(6, -1)
+    weighted = slopes * weight.reshape(1, -1)
+    matrix = (weighted @ slopes.T).astype(np.float64) + np.diag(1 / SPREAD**2)
+    target = weighted @ residual.reshape(-1) - (motion - guess) / SPREAD**2
+    return np.asarray(np.linalg.solve(matrix, target))
 
 
 def small_grays(frames: Array) -> Gray:
@@ -138,7 +146,7 @@ def camera_speed(frames: Array, clean: int, times: range) -> Params:
     of the frames that follow it, or precede it, in turn.
     """
     speed = np.zeros(6)
-    if not times or min(frames.shape[1:3]) < LEAST_SIDE:
+    if not times or is_too_small(frames):
         return speed
     grays = dict(zip([clean, *times], small_grays(frames[[clean, *times]]), strict=True))
     motions = tracked(grays.__getitem__, clean, times)
@@ -159,7 +167,7 @@ class Cameras:
 
     @property
     def speeds(self) -> tuple[Params, Params]:
-        """Both, the outgoing scene's first."""
+        """The motions of both cameras, that of the outgoing scene first."""
         return self.outgoing, self.incoming
 
 
@@ -230,7 +238,7 @@ class CameraWarp:
         self._grid = Grid.of(*frames.shape[1:3])
         self.outgoing: dict[int, Params] = {before: STILL}
         self.incoming: dict[int, Params] = {after: STILL}
-        if min(frames.shape[1:3]) < LEAST_SIDE:
+        if is_too_small(frames):
             return
         self._known = known or CleanMotions()
         self._small_grid = Grid.of(*self._view(before).shape)

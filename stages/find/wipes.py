@@ -2,30 +2,26 @@
 
 The time at which a block changes is that of the step from 0 to 1 that is nearest to its weights.
 In a dissolve that time is the same everywhere; in a wipe or an iris it follows one of the patterns
-of :mod:`stages.kinds`. The fitted model is a soft edge: the weight of the incoming scene is
-``clip((progress * (1 + softness) - order) / softness, 0, 1)``, where ``order`` is 0 where the
-picture changes first and 1 where it changes last. Axes: T frames, K blocks.
+of :mod:`stages.kinds`, which is fitted to the times. Axes: T frames, K blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from stages.find.curve import NOISE, Curve
+from stages.find.curve import NOISE
 from stages.find.features import Array, blocked, resized
 from stages.kinds import PATTERNS, kind_of_pattern
 from stages.kinds.base import WipePattern
 
-ROWS, COLUMNS = 12, 16
-SOFTNESSES = (0.01, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55, 0.75, 1.0)
-"""Widths of the edge that are tried, as parts of its whole way."""
+ROWS, COLUMNS = 12, 16  # blocks of a frame
 
 # The thresholds below were set on synthetic wipes and dissolves of real shots.
 EXPLAINED = 0.85  # share of the variance of the blocks' times that a pattern has to explain
@@ -42,17 +38,14 @@ SIMPLE_FINE = 0.01
 # 0.70, in smooth wipes 0.76 to 1.2.
 MOST_FINE_LENGTH = 0.73
 CENTERS = (0.0, -0.2, 0.2)  # centres tried off the middle, as parts of the picture's sides
-OUTLIER = 0.25  # error of a block's weight from which a larger one says no more
 LEAST_BLOCKS = 12  # blocks that have to differ between the two sides for a pattern to be fitted
 DIFFERENT = 10 * NOISE  # mean square from which the sides of a block count as different
 RAMP = 6.0  # the sum of w (1 - w) over a linear ramp is a sixth of the ramp's length
 CELLS = 8  # cells along each side of a block, over which a fine pattern's time is the median
 FINE_GRID = (96, 96)  # places of the picture at which the ends of a pattern are looked for
-PROGRESS_STEPS = 121  # values of the progress that are tried for each frame
-VAGUE = 0.05  # standard error of the progress from which an even course helps to tell it
-UNEVENNESS = 0.03  # how far from an even course the progress is looked for then, roughly
-TINY = 1e-12  # keeps chances from being 0 everywhere
-LEAST_DEVIATION = 0.02  # of weights from the model: coding leaves as much
+ROUNDS = 10  # of reweighted least squares; the terms have settled by then
+RIDGE = 1e-6  # keeps the equations solvable where two columns are alike
+ROUNDING = 0.3  # frames: times are whole numbers, so that errors of this size say nothing
 
 Float = npt.NDArray[np.float64]
 
@@ -144,11 +137,6 @@ def step_times(weights: Float) -> Float:
     return np.asarray(gain.argmax(0), np.float64)
 
 
-ROUNDS = 10  # of reweighted least squares; the terms have settled by then
-TIGHT = 1e-6  # ridge that keeps the equations solvable where two columns are alike
-ROUNDING = 0.3  # frames: times are whole numbers, so that errors of this size say nothing
-
-
 def fitted_times(tables: Float, times: Float, trust: Float) -> tuple[Float, Float]:
     """Fit the times of the blocks by robust least squares, with each of ``M`` models.
 
@@ -156,20 +144,20 @@ def fitted_times(tables: Float, times: Float, trust: Float) -> tuple[Float, Floa
     and the share of the times' variance that each model explains, ``(M,)``.
     """
     count, _, terms_each = tables.shape
-    ridge = TIGHT * np.eye(terms_each)
+    ridge = RIDGE * np.eye(terms_each)
     weight = np.broadcast_to(trust, (count, len(trust)))
     terms: Float = np.zeros((count, terms_each))
-    wrong, trusted = np.broadcast_to(times, weight.shape), trust > 0
+    residual, is_trusted = np.broadcast_to(times, weight.shape), trust > 0
     for _ in range(ROUNDS):
-        heavy = (tables * weight[..., None]).transpose(0, 2, 1)
-        answers = np.linalg.solve(heavy @ tables + ridge, (heavy @ times)[..., None])
-        terms = np.asarray(answers[..., 0], np.float64)
-        wrong = times - (tables @ terms[..., None])[..., 0]
-        spread = 1.5 * _medians(np.abs(wrong[:, trusted])) + ROUNDING
-        weight = trust / (1 + (wrong / spread[:, None]) ** 2)
+        weighted = (tables * weight[..., None]).transpose(0, 2, 1)
+        solved = np.linalg.solve(weighted @ tables + ridge, (weighted @ times)[..., None])
+        terms = np.asarray(solved[..., 0], np.float64)
+        residual = times - (tables @ terms[..., None])[..., 0]
+        scale = 1.5 * _medians(np.abs(residual[:, is_trusted])) + ROUNDING
+        weight = trust / (1 + (residual / scale[:, None]) ** 2)
     mean = (weight * times).sum(1) / weight.sum(1)
     total = (weight * (times - mean[:, None]) ** 2).sum(1)
-    return terms, 1 - (weight * wrong**2).sum(1) / np.maximum(total, 1e-9)
+    return terms, 1 - (weight * residual**2).sum(1) / np.maximum(total, 1e-9)
 
 
 def _medians(values: Float) -> Float:
@@ -197,51 +185,75 @@ def fit_pattern(
     length = RAMP * float((trust * (weights * (1 - weights)).sum(0)).sum() / trust.sum())
     shortest = max(LEAST_RANGE * len(weights), SLOWEST * length)
     best: FittedPattern | None = None
-    candidates, tables = _candidates(aspect), _tables(aspect)
-    fitted: dict[int, tuple[Float, float]] = {}
-    for numbers, stacked in tables:
-        all_terms, shares = fitted_times(stacked, times, trust)
-        fitted |= dict(zip(numbers, zip(all_terms, shares.tolist(), strict=True), strict=True))
-    for number, (name, center, _, corners) in enumerate(candidates):
-        terms, explained = fitted[number]
+    fits = _fit_all(aspect, times, trust)
+    for candidate, (terms, explained) in zip(_candidates(aspect), fits, strict=True):
         if explained < least:
             continue
-        reach = corners @ terms
-        first, last = float(reach.min()), float(reach.max())
-        if last - first < shortest:
+        found = candidate.fitted(aspect, terms, explained)
+        if found.last - found.first < shortest:
             continue
-        if PATTERNS[name].fine and length > MOST_FINE_LENGTH * (last - first):
+        if candidate.pattern.fine and length > MOST_FINE_LENGTH * (found.last - found.first):
             continue
-        margin = _margin(PATTERNS[name], center)
-        if best is None or explained > best.explained + margin:
-            best = FittedPattern(
-                name, tuple(float(term) for term in terms), center, aspect, explained, first, last
-            )
+        if best is None or explained > best.explained + candidate.margin():
+            best = found
     return best
 
 
-def _margin(pattern: WipePattern, center: tuple[float, float]) -> float:
-    """Return how much more than the best so far a pattern has to explain."""
-    if pattern.simple and center == (0.0, 0.0):
-        return 0.0
-    return SIMPLE_FINE if pattern.fine else SIMPLE
+def _fit_all(aspect: float, times: Float, trust: Float) -> list[tuple[Float, float]]:
+    """Return the terms of each candidate and the share of the times' variance that it explains.
+
+    Candidates with as many columns are fitted together. times, trust: as of :func:`fitted_times`.
+    """
+    fits: dict[int, tuple[Float, float]] = {}
+    for numbers, columns in _tables(aspect):
+        terms_of_all, shares = fitted_times(columns, times, trust)
+        fits |= dict(zip(numbers, zip(terms_of_all, shares.tolist(), strict=True), strict=True))
+    return [fits[number] for number in range(len(fits))]
+
+
+class _Candidate(NamedTuple):
+    """A pattern with a centre at which it is tried.
+
+    name: of the pattern. center: in picture widths from the middle. at_blocks, in_picture: the
+    columns of its linear model at the blocks, ``(K, n)``, and on a fine grid of the picture.
+    """
+
+    name: str
+    center: tuple[float, float]
+    at_blocks: Float
+    in_picture: Float
+
+    @property
+    def pattern(self) -> WipePattern:
+        """The pattern itself."""
+        return PATTERNS[self.name]
+
+    def fitted(self, aspect: float, terms: Float, explained: float) -> FittedPattern:
+        """Return it with fitted terms. The other arguments are as of :class:`FittedPattern`."""
+        times = self.in_picture @ terms
+        values = tuple(float(term) for term in terms)
+        first, last = float(times.min()), float(times.max())
+        return FittedPattern(self.name, values, self.center, aspect, explained, first, last)
+
+    def margin(self) -> float:
+        """Return how much more than the best so far it has to explain."""
+        if self.pattern.simple and self.center == (0.0, 0.0):
+            return 0.0
+        return SIMPLE_FINE if self.pattern.fine else SIMPLE
 
 
 @lru_cache(maxsize=4)
-def _candidates(aspect: float) -> list[tuple[str, tuple[float, float], Float, Float]]:
-    """Return all patterns with the centres at which they are tried, the simple ones first.
-
-    Each comes with its columns at the blocks, ``(K, n)``, and on a fine grid of the picture.
-    """
+def _candidates(aspect: float) -> list[_Candidate]:
+    """Return all patterns with the centres at which they are tried, the simple ones first."""
     blocks, picture = (pixel_places(*size, aspect) for size in ((ROWS, COLUMNS), FINE_GRID))
     middle = [(name, (0.0, 0.0)) for name in PATTERNS]
     away = [
-        (name, (cx, cy * aspect))
+        (name, (x, y * aspect))
         for name, pattern in PATTERNS.items()
         if pattern.off_center
-        for cx in CENTERS
-        for cy in CENTERS
-        if (cx, cy) != (0.0, 0.0)
+        for x in CENTERS
+        for y in CENTERS
+        if (x, y) != (0.0, 0.0)
     ]
 
     def columns(places: tuple[Float, Float], name: str, center: tuple[float, float]) -> Float:
@@ -256,7 +268,7 @@ def _candidates(aspect: float) -> list[tuple[str, tuple[float, float], Float, Fl
         return np.asarray(np.median(parts.reshape(ROWS * COLUMNS, CELLS**2, -1), 1), np.float64)
 
     return [
-        (name, center, at_blocks(name, center), columns(picture, name, center))
+        _Candidate(name, center, at_blocks(name, center), columns(picture, name, center))
         for name, center in middle + away
     ]
 
@@ -267,74 +279,8 @@ def _tables(aspect: float) -> list[tuple[list[int], Float]]:
     by_terms: dict[int, list[int]] = {}
     candidates = _candidates(aspect)
     for number, candidate in enumerate(candidates):
-        by_terms.setdefault(candidate[2].shape[1], []).append(number)
+        by_terms.setdefault(candidate.at_blocks.shape[1], []).append(number)
     return [
-        (numbers, np.stack([candidates[number][2] for number in numbers]))
+        (numbers, np.stack([candidates[number].at_blocks for number in numbers]))
         for numbers in by_terms.values()
     ]
-
-
-def edge_models(order: Float) -> list[Float]:
-    """Return the blocks' weights for each softness and progress of an edge that are tried.
-
-    order: of the change of each block's pixels, ``(K, pixels)``. Returns an array
-    ``(PROGRESS_STEPS, K)`` for each of :data:`SOFTNESSES`.
-    """
-    progress = np.linspace(0, 1, PROGRESS_STEPS)
-    # All steps use the same memory: new memory for each would cost as much as computing.
-    pixels = np.empty((PROGRESS_STEPS, *order.shape))
-    models = []
-    for soft in SOFTNESSES:
-        np.subtract((progress * (1 + soft))[:, None, None], order, out=pixels)
-        np.divide(pixels, soft, out=pixels)
-        np.clip(pixels, 0, 1, out=pixels)
-        models.append(pixels.mean(2))
-    return models
-
-
-def fit_edge(
-    weights: Float, power: Float, models: Sequence[Float], even: Curve
-) -> tuple[Curve, Curve, float]:
-    """Fit one soft edge with known order of change to the blocks' weights.
-
-    weights, power: ``(T, K)`` as of :func:`block_weights`. models: as of :func:`edge_models`.
-    even: the progress of an even course, ``(T,)``.
-    Returns the progress in each frame and its standard error, both ``(T,)``, and the softness.
-    They are the mean and the spread of the probability on a grid. Where the edge passes over
-    blocks that look the same on both sides, as the borders of two pictures do, every progress is
-    as good as the next; there an even course is the likeliest.
-    """
-    trust = np.minimum(power / (np.median(power) + 1e-5), 1)
-    progress = np.linspace(0, 1, PROGRESS_STEPS)
-    wrong = np.empty((len(weights), PROGRESS_STEPS, weights.shape[1]))
-    costs = []
-    for model in models:
-        np.subtract(weights[:, None], model, out=wrong)
-        np.square(wrong, out=wrong)
-        np.minimum(wrong, OUTLIER**2, out=wrong)
-        np.multiply(trust[:, None], wrong, out=wrong)
-        costs.append(wrong.sum(2))
-    totals = [float(cost.min(1).sum()) for cost in costs]
-    choice = int(np.argmin(totals))
-    variance = max(totals[choice] / float(trust.sum()), LEAST_DEVIATION**2)
-    chance = np.exp(-(costs[choice] - costs[choice].min(1, keepdims=True)) / (2 * variance))
-    mean, spread = _moments(chance, progress)
-    likely = np.exp(-(((progress - even[:, None]) / UNEVENNESS) ** 2) / 2)
-    is_vague = spread > VAGUE
-    mean[is_vague], _ = _moments((chance * likely)[is_vague] + TINY, progress)
-    return mean, spread, SOFTNESSES[choice]
-
-
-def _moments(chance: Float, values: Curve) -> tuple[Curve, Curve]:
-    """Return the mean and the standard deviation of values ``(P,)`` by rows of chances ``(T, P)``.
-
-    The chances of a row need not add up to 1.
-    """
-    chance = chance / chance.sum(1, keepdims=True)
-    mean = chance @ values
-    return mean, np.sqrt(np.maximum(chance @ values**2 - mean**2, 0))
-
-
-def coverage(order: Float, progress: float, soft: float) -> Float:
-    """Return the weight of the incoming side at each pixel, in the shape of ``order``."""
-    return np.clip((progress * (1 + soft) - order) / soft, 0, 1)

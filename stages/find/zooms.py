@@ -8,16 +8,15 @@ scene that fades into a colour while its camera zooms in looks alike, so both ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from stages.find.composed import composed_frames
 from stages.find.curve import NOISE
-from stages.find.features import Array, plain_color
-from stages.find.placements import LEAST_SIDE, find_placement, measured_progress
+from stages.find.features import Array, channels_first, is_too_small, plain_color
+from stages.find.placements import find_placement, measured_progress
 from stages.find.stretch import Stretch, TransitionFit
-from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placer
 
 REACH = 3
@@ -45,8 +44,8 @@ What fades has 0.39 at most in made fades to a colour under a camera that zooms 
 scenes and from footage have 0.69 and more. Scenes that move leave about the same either way.
 """
 
-MOST_LEFT_OF_ZOOM = 0.5
-"""As :data:`stages.find.placements.MOST_LEFT`, but looser, because there is other proof of a zoom:
+MOST_ERROR_OF_ZOOM = 0.5
+"""As :data:`stages.find.placements.MOST_ERROR`, but looser, because there is other proof of a zoom:
 its fade, and the outgoing scene that grows. Where people moved, a zoom left 0.45."""
 
 MOST_OF_UNMOVED = 1.0
@@ -55,7 +54,7 @@ own colour or the plain one. In drawn zooms it was 0.06 to 0.57. A closing box o
 the outgoing scene in its middle, too."""
 
 
-def around_fade(
+def zoom_around_fade(
     frames: Array, fade: TransitionFit, faded: Sequence[tuple[int, int]] = ()
 ) -> TransitionFit | None:
     """Return the transition through one colour whose second half is a fade, or None.
@@ -63,7 +62,7 @@ def around_fade(
     frames: ``(T, H, W, 3)``. fade: out of a plain colour. The transition ends as the fade does.
     faded: first and last frames of the fades into a colour that were found before.
     """
-    if min(frames.shape[1:3]) < LEAST_SIDE or not plain_color(frames[fade.before]):
+    if is_too_small(frames) or not plain_color(frames[fade.before]):
         return None
     half = fade.after - fade.before
     before = max(0, fade.after - 2 * half)
@@ -75,8 +74,8 @@ def around_fade(
     # outgoing scene moves much, only the frames of two halves are explained.
     for low in (max(0, fade.after - REACH * half), before):
         stretch = Stretch(frames, low, fade.after)
-        found = find_placement(stretch, before, fade.after, MOST_LEFT_OF_ZOOM, around_fade=True)
-        if found is not None and _grows(stretch, found, fade.before, faded):
+        found = find_placement(stretch, before, fade.after, MOST_ERROR_OF_ZOOM, around_fade=True)
+        if found is not None and _scene_grows(stretch, found, fade.before, faded):
             return found
     return None
 
@@ -90,14 +89,14 @@ def _shows_in_the_middle(scene: Array, plain: Array) -> bool:
     return bool(away.min() <= MOST_AWAY)
 
 
-def _grows(
+def _scene_grows(
     stretch: Stretch, found: TransitionFit, plain: int, faded: Sequence[tuple[int, int]]
 ) -> bool:
     """Return whether the outgoing scene is seen to grow, not to fade, on its way to the colour.
 
-    plain: a frame that shows the colour alone. faded: as of :func:`around_fade`.
+    plain: a frame that shows the colour alone. faded: as of :func:`zoom_around_fade`.
     """
-    placer = TRANSITION_KINDS[found.kind].effects[found.effect or ""]
+    placer = found.placer
     on_the_way = stretch.frames[found.before + 1 : plain]
     shown = [
         min(placer(value, stretch.aspect).outgoing.scale)
@@ -110,14 +109,13 @@ def _grows(
     # Where a fade was found, it is enough that its own frames fade.
     spans = [(first, last) for first, last in faded if found.before < first and last < plain]
     for first, last in spans or [(found.before + 1, plain - 1)]:
-        grown, also_faded = _errors_of_zoom(
-            stretch.frames[first : last + 1], clean, stretch.frames[plain], placer
-        )
-        if also_faded + NOISE < LEAST_OF_FADE * (grown + NOISE):
+        frames = stretch.frames[first : last + 1]
+        errors = _errors_of_zoom(frames, clean, stretch.frames[plain], placer)
+        if errors.also_faded + NOISE < LEAST_OF_FADE * (errors.grown + NOISE):
             return False
-    grown, _ = _errors_of_zoom(on_the_way, clean, stretch.frames[plain], placer)
+    errors = _errors_of_zoom(on_the_way, clean, stretch.frames[plain], placer)
     unmoved = _error_unmoved(on_the_way, clean[0], stretch.frames[plain])
-    return grown <= MOST_OF_UNMOVED * unmoved
+    return errors.grown <= MOST_OF_UNMOVED * unmoved
 
 
 def _error_unmoved(frames: Array, scene: Array, plain: Array) -> float:
@@ -130,17 +128,22 @@ def _error_unmoved(frames: Array, scene: Array, plain: Array) -> float:
     return float(np.minimum(*errors).mean())
 
 
+class _ZoomErrors(NamedTuple):
+    """Mean squared errors of frames as a scene that grows, and as one that also fades."""
+
+    grown: float
+    also_faded: float
+
+
 def _errors_of_zoom(
     frames: Array, scenes: tuple[Array, Array], plain: Array, placer: Placer
-) -> tuple[float, float]:
-    """Return the mean squared error of frames as a scene that grows, and as one that also fades.
+) -> _ZoomErrors:
+    """Return the errors of frames between a scene and its colour.
 
     frames: ``(T, H, W, 3)``. scenes: the clean frames of both scenes, ``(H, W, 3)``, of which the
     first grows. plain: a frame that shows alone the colour that it fades to, ``(H, W, 3)``.
     """
-    one, other = (
-        torch.from_numpy(np.ascontiguousarray(scene.transpose(2, 0, 1))) for scene in scenes
-    )
+    one, other = (channels_first(scene) for scene in scenes)
     composed = composed_frames((one, other), placer, STEPS)[: STEPS // 2]
     color = np.median(plain, (0, 1))
     enlarged = (composed.permute(0, 2, 3, 1).numpy() - color).reshape(len(composed), -1)
@@ -150,4 +153,4 @@ def _errors_of_zoom(
         weight = np.clip(enlarged @ frame / power, 0, 1)[:, None]
         grown.append(np.square(frame - enlarged).mean(1).min())
         also_faded.append(np.square(frame - weight * enlarged).mean(1).min())
-    return float(np.mean(grown)), float(np.mean(also_faded))
+    return _ZoomErrors(float(np.mean(grown)), float(np.mean(also_faded)))

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stages.find.composed import sample
 from stages.find.features import warped
-from stages.find.placements import sample
 from stages.find.track import (
     STILL,
     Gray,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.find.placements import place, progress_of, sample
+from stages.find.composed import place, progress_of, sample
 from stages.find.track import Params
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placement, Placer, inside, pixel_places

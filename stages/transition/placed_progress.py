@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.find.placements import sample
+from stages.find.composed import sample
 from stages.find.track import Params
 from stages.kinds.base import Placer, pixel_places
 from stages.mixing.blend import blend

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.find.placements import place, progress_of
+from stages.find.composed import place, progress_of
 from stages.find.stills import AGREES
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.blend import blend

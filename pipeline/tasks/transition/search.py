@@ -15,9 +15,9 @@ from pipeline.timeline.shot_list import read_shot_list
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.diagnosis import Diagnosed
 from stages.errors import UsageError
-from stages.find.listed import analysis_of, measure_listed
+from stages.find.listed import measure_listed
 from stages.find.search import find, search_size
-from stages.find.timeline import PlainFrame, TransitionEvent
+from stages.find.timeline import PlainFrame, TransitionEvent, analysis_of
 from stages.media.clip import FrameIndex, Frames
 from stages.media.read import Clip
 from stages.shots import Analysis, ColorGap, Shot, Transition

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from find_clips import Stack, texture
 
-from stages.find.placements import place
+from stages.find.composed import place
 from stages.kinds import TRANSITION_KINDS
 
 

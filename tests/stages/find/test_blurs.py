@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.find.blurs import find_blur
-from stages.find.placements import place
+from stages.find.composed import place
 from stages.find.stretch import Stretch
 from stages.kinds import FILTERS, TRANSITION_KINDS
 from stages.mixing.blend import blend

@@ -7,8 +7,7 @@ import pytest
 import torch
 from clips import drifting
 
-from stages.find.composed import composed_frames
-from stages.find.placements import place
+from stages.find.composed import composed_frames, place
 from stages.find.track import CameraWarp, CleanMotions
 from stages.find.wipes import fitted_times
 from stages.kinds import TRANSITION_KINDS

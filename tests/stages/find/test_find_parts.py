@@ -10,13 +10,13 @@ from find_clips import mixed, shot, texture, weights
 from stages.find import fit as find_fit
 from stages.find.curve import estimates, products
 from stages.find.curve_prior import family, rising
-from stages.find.cuts import goes_on, prominence
+from stages.find.cuts import is_gradual, prominence
 from stages.find.dense import FlowWarp
 from stages.find.features import OpticalFlow, contrast_ratio, motion_compensated_ncc, plain_color
-from stages.find.gradual_transitions import straightness
 from stages.find.search import search_size
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
 from stages.find.track import STILL, CameraWarp, Grid, MotionProblem, fit_motion
+from stages.find.window_scores import change_and_crookedness
 from stages.find.wipes import step_times
 from stages.shots import ColorGap, Shot
 
@@ -42,9 +42,9 @@ def test_an_exact_mixture_leaves_no_residual() -> None:
     a, b = np.random.default_rng(0).random((2, 1, 2, 30, 3)).astype(np.float32)
     whole, fine = products(0.25 * a + 0.75 * b, b, a)
     for part in (whole, fine):
-        assert np.all(part.left(np.float32(0.25)) < 1e-5)
+        assert np.all(part.residual_power(np.float32(0.25)) < 1e-5)
     np.testing.assert_allclose(
-        whole.left(np.float32(0)), ((0.25 * (a - b)) ** 2).mean((2, 3)), rtol=1e-3
+        whole.residual_power(np.float32(0)), ((0.25 * (a - b)) ** 2).mean((2, 3)), rtol=1e-3
     )
 
 
@@ -54,7 +54,7 @@ def test_straight_and_crooked_paths() -> None:
     for height, expected in ((0.0, 0.0), (1.0, 1.0)):
         points = np.stack([line, np.where((line > 0) & (line < 1), height, 0)], 1)
         pairs = ((points[:, None] - points[None]) ** 2).sum(2)[..., None].astype(np.float32)
-        change, crooked = straightness(pairs, 10)
+        change, crooked = change_and_crookedness(pairs, 10)
         np.testing.assert_allclose([change[0], crooked[0]], [1.0, expected], atol=1e-6)
 
 
@@ -162,11 +162,11 @@ def test_a_step_goes_on_if_the_one_beside_it_has_the_same_direction_in_light() -
     def at(light: float) -> np.ndarray:
         return np.full((2, 3), light ** (1 / 2.2), np.float32)
 
-    assert goes_on([at(0), at(0), at(0.1), at(0.2)])  # the first steps of a mixture
-    assert goes_on([at(0.3), at(0.2), at(0.1), at(0.1)])  # its last ones
-    assert not goes_on([at(0), at(0), at(0.1), at(0.1)])  # a cut
-    assert not goes_on([at(0), at(0), at(0.1), at(0.0)])  # a flash
-    assert not goes_on([at(0), at(0), at(0.1), at(0.13)])  # a cut to a shot that moves
+    assert is_gradual([at(0), at(0), at(0.1), at(0.2)])  # the first steps of a mixture
+    assert is_gradual([at(0.3), at(0.2), at(0.1), at(0.1)])  # its last ones
+    assert not is_gradual([at(0), at(0), at(0.1), at(0.1)])  # a cut
+    assert not is_gradual([at(0), at(0), at(0.1), at(0.0)])  # a flash
+    assert not is_gradual([at(0), at(0), at(0.1), at(0.13)])  # a cut to a shot that moves
 
 
 @pytest.mark.parametrize("plain, expected", [(True, "gamma"), (False, "linear")])

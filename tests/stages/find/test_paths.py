@@ -8,10 +8,10 @@ import torch
 from clips import drifting
 from find_clips import Stack
 
-from stages.find.composed import errors_on_the_way, layout_of
-from stages.find.features import warped
-from stages.find.paths import PathProblem, best_path, pixels_of
-from stages.find.placements import find_placement, place
+from stages.find.composed import errors_of_moving_scenes, layout_of, place
+from stages.find.features import channels_first, warped
+from stages.find.paths import PathProblem, best_path
+from stages.find.placements import find_placement
 from stages.find.stretch import Stretch
 from stages.find.track import Cameras, Grid
 from stages.kinds import TRANSITION_KINDS
@@ -80,13 +80,13 @@ def test_errors_are_those_of_scenes_that_were_moved_on(name: tuple[str, str]) ->
     frames = panned(name, 0)
     speed = np.array([0.02, 0, 0, 0.01, 0, 0])
     problem = PathProblem(frames, (9, 24), (12, 18), Cameras(speed, -speed))
-    errors = errors_on_the_way(
-        problem.inner, problem.scenes, layout_of(EFFECTS[name], *SIZE, 5), problem.moved()
+    errors = errors_of_moving_scenes(
+        problem.inner, problem.scenes, layout_of(EFFECTS[name], *SIZE, 5), problem.scene_shifts()
     )
     grid = Grid.of(*SIZE)
     for row, time in enumerate(problem.times):
         scenes = [
-            pixels_of(warped(frames[side], grid.flow(motion * (time - side))))
+            channels_first(warped(frames[side], grid.flow(motion * (time - side))))
             for side, motion in ((9, speed), (24, -speed))
         ]
         for column, progress in enumerate(np.linspace(0, 1, 5)):
@@ -95,7 +95,9 @@ def test_errors_are_those_of_scenes_that_were_moved_on(name: tuple[str, str]) ->
             assert float(errors[row, column]) == pytest.approx(float(alone), rel=0.3, abs=2e-3)
     # Errors forgive small ways, so the ways are looked at, too. Motions are in half widths, and
     # ``grid_sample`` counts half heights downwards.
-    for (side, motion), ways in zip(((9, speed), (24, -speed)), problem.moved(), strict=True):
+    for (side, motion), ways in zip(
+        ((9, speed), (24, -speed)), problem.scene_shifts(), strict=True
+    ):
         for time, (across, down) in zip(problem.times, ways.tolist(), strict=True):
             assert across == pytest.approx(motion[0] * (time - side))
             assert down == pytest.approx(motion[3] * (time - side) * SIZE[1] / SIZE[0])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from find_clips import Stack, shot, texture
 
-from stages.find.placements import MOST_LEFT, find_placement, narrowed
+from stages.find.placements import MOST_ERROR, find_placement
+from stages.find.quick_look import narrowed
 from stages.find.stretch import Stretch
 
 HEIGHT, WIDTH = 54, 96
@@ -33,7 +34,7 @@ def test_a_push_is_found_from_far_outside(seed: int) -> None:
     stretch = Stretch(frames, 0, len(frames) - 1)
     inner = narrowed(stretch, 0, len(frames) - 1)
     assert inner is not None and inner[1] - inner[0] < len(frames) - 1
-    found = find_placement(stretch, *inner, MOST_LEFT)
+    found = find_placement(stretch, *inner, MOST_ERROR)
     assert found is not None
     assert (found.kind, found.effect) == ("push", "slideup")
     assert abs(found.before - (CLEAN - 1)) <= 1
@@ -45,4 +46,4 @@ def test_nothing_is_found_in_one_shot(seed: int) -> None:
     frames = shot(seed, 2 * CLEAN + STEPS)
     stretch = Stretch(frames, 0, len(frames) - 1)
     inner = narrowed(stretch, 0, len(frames) - 1)
-    assert inner is None or find_placement(stretch, *inner, MOST_LEFT) is None
+    assert inner is None or find_placement(stretch, *inner, MOST_ERROR) is None

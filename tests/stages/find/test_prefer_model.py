@@ -10,8 +10,9 @@ import torch
 from clips import drifting
 
 from stages.find import prefer_model
+from stages.find.composed import place
 from stages.find.features import Array
-from stages.find.placements import place, placement_between
+from stages.find.placements import placement_between
 from stages.find.prefer_model import better_placement
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import TRANSITION_KINDS
@@ -51,13 +52,13 @@ def frames_of(
 
 def wipe() -> TransitionFit:
     mix = np.arange(1, AFTER - BEFORE) / (AFTER - BEFORE)
-    return TransitionFit(BEFORE, AFTER, mix, "wipe", left=LEAST)
+    return TransitionFit(BEFORE, AFTER, mix, "wipe", relative_error=LEAST)
 
 
 @pytest.mark.parametrize(("seed", "effect"), [(1, "coverleft"), (2, "coverup"), (3, "coverdown")])
 def test_a_cover_is_preferred_to_a_wipe_with_a_smaller_error(seed: int, effect: str) -> None:
     found = better_placement(frames_of(seed, effect), wipe(), (0, COUNT - 1))
-    assert (found.kind, found.effect) == ("cover", effect) and found.left > LEAST
+    assert (found.kind, found.effect) == ("cover", effect) and found.relative_error > LEAST
 
 
 @pytest.mark.parametrize("effect", ["revealleft", "revealright", "revealup", "revealdown"])

@@ -9,13 +9,14 @@ import pytest
 from compare_revisions import wipe
 from find_clips import Stack, blocks, mattes, mixed, shot, texture
 
-from stages.find.boundaries import BoundarySearch, CleanWindow
+from stages.find.boundaries import BoundarySearch
+from stages.find.boundary_kinds import ALONE_EXPLAINED, boundary_by_model
 from stages.find.edge_fit import pattern_between
 from stages.find.features import NccCache, OpticalFlow
-from stages.find.gradual_transitions import ALONE_EXPLAINED, GradualSearch
 from stages.find.same_place import compare_views, show_one_place
 from stages.find.search import find
 from stages.find.stretch import Stretch
+from stages.find.windows import CleanWindow
 
 HEIGHT, WIDTH = 54, 96
 SMALL = (36, 64)
@@ -91,7 +92,7 @@ def test_a_wipe_between_two_pans_is_one_wipe() -> None:
 
 
 def test_the_pattern_of_a_wipe_to_a_fast_pan_proves_a_boundary() -> None:
-    found = GradualSearch.explained(wiped(5, (3.0, 0.0)), CleanWindow(11, 24, 0, 35))
+    found = boundary_by_model(wiped(5, (3.0, 0.0)), CleanWindow(11, 24, 0, 35))
     assert found is not None
     assert abs(found.first - 12) <= 1 and abs(found.last - 23) <= 1
 
@@ -107,8 +108,8 @@ def test_a_side_that_moves_fast_is_like_itself() -> None:
     outgoing = turned(6, np.linspace(0, 90, 10))
     frames = np.concatenate([outgoing, np.repeat(turned(7, np.array([20.0])), 10, 0)])
     search = BoundarySearch(motion, NccCache(motion, list(frames)), frames)
-    assert search.unrelated(CleanWindow(9, 13, 0, 19))
-    assert not search.unrelated(CleanWindow(5, 9, 0, 19))
+    assert search.has_unrelated_ends(CleanWindow(9, 13, 0, 19))
+    assert not search.has_unrelated_ends(CleanWindow(5, 9, 0, 19))
 
 
 @pytest.mark.parametrize("seed", range(6))

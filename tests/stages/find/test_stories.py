@@ -18,10 +18,11 @@ from stories import blocks, camera, compare, draw, drawn, repeated
 
 from stages.checkpoint import Checkpoints
 from stages.find import search
-from stages.find.boundaries import burst_ratio, change_ends, stretches
+from stages.find.changes import burst_ratio, change_ends
 from stages.find.repeats import repeated_frames, tie_repeated
 from stages.find.search import KEEP, LOOK_EVERY, find
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
+from stages.find.windows import stretches
 from stages.media.read import open_clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
 
@@ -31,6 +32,12 @@ COUNT, SEED = (
 )
 FAST = 10
 """Stories that are searched in every run of the tests; the rest are slow tests."""
+STATE_NAMES = {
+    *("first", "frames", "bars", "steps", "residuals"),
+    *("judged", "cuts", "flashes", "looked", "plain", "events", "rejected"),
+    *("waiting", "searched", "done", "stills"),
+}
+"""What a search's state consists of. Checkpoints of earlier versions have these names."""
 CUTS = Path(__file__).parents[4] / "shared" / "data" / "public" / "cuts"
 needs_cuts = pytest.mark.skipif(not CUTS.is_dir(), reason=f"no clips at {CUTS}")
 
@@ -77,6 +84,7 @@ def test_a_search_resumed_from_any_state_finds_the_same(
 
     def on_block(state_of: Callable[[], dict[str, Any]]) -> None:
         state = state_of()
+        assert set(state) == STATE_NAMES
         counts.append(state["first"] + len(state["frames"]))
         checkpoints.save(f"at-{counts[-1]}", state)
 

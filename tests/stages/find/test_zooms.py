@@ -9,7 +9,7 @@ from prefer_clips import moved
 
 from stages.find.search import find
 from stages.find.stretch import TransitionFit
-from stages.find.zooms import around_fade
+from stages.find.zooms import zoom_around_fade
 
 SIZE = (36, 64)
 PRE, STEPS = 8, 11
@@ -19,7 +19,7 @@ FADE = TransitionFit(PRE + STEPS // 2, PRE + STEPS, np.linspace(0, 1, STEPS // 2
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_zoom_is_found_around_its_fade(seed: int) -> None:
-    found = around_fade(moved(seed, "zoom", "zoomin", PRE, STEPS, SIZE), FADE)
+    found = zoom_around_fade(moved(seed, "zoom", "zoomin", PRE, STEPS, SIZE), FADE)
     assert found is not None and found.effect == "zoomin"
     assert abs(found.before - (PRE - 1)) <= 1 and found.after == PRE + STEPS
 
@@ -31,7 +31,7 @@ def test_a_cut_to_a_color_before_a_fade_is_no_zoom(is_own_color: bool) -> None:
     if not is_own_color:
         frames[: FADE.before] = texture(11, *SIZE)
     frames[: FADE.before] = frames[0]
-    assert around_fade(frames, FADE) is None
+    assert zoom_around_fade(frames, FADE) is None
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -48,7 +48,7 @@ def test_a_box_that_closes_to_black_is_no_zoom(seed: int) -> None:
         frames[time, top : SIZE[0] - top, left : SIZE[1] - left] = scene[
             top : SIZE[0] - top, left : SIZE[1] - left
         ]
-    assert around_fade(frames, FADE) is None
+    assert zoom_around_fade(frames, FADE) is None
 
 
 def events(frames: Stack) -> list[tuple[str, int, int]]:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from stages.context import FitSettings
-from stages.find.placements import place
+from stages.find.composed import place
 from stages.find.search import find
-from stages.find.wipes import coverage
+from stages.find.soft_edge import coverage
 from stages.kinds import PATTERNS, TRANSITION_KINDS, kind_of_pattern
 from stages.kinds.base import AffineMap, TransitionKind, pixel_places
 from stages.media.clip import Frames

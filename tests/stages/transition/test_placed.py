@@ -9,7 +9,7 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.find.placements import place
+from stages.find.composed import place
 from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import Frames
 from stages.shots import Transition

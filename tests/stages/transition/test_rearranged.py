@@ -11,7 +11,7 @@ from clips import drifting, psnr
 from torch import Tensor
 
 from stages.context import FitSettings
-from stages.find.placements import place
+from stages.find.composed import place
 from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import Frames
 from stages.shots import Transition
