@@ -26,8 +26,9 @@ from tiled_marks import Picture, TiledCase, saved, textured, tiled_case
 
 from stages.context import FitSettings, SeparationContext
 from stages.watermark.effort import EFFORTS
-from stages.watermark.layers import separate, survey
-from stages.watermark.tiled import find_tiled_mark
+from stages.watermark.layers import separate
+from stages.watermark.survey import survey
+from stages.watermark.tiled_mark import find_tiled_mark
 
 SIDES = (340.0, 760.0)
 """Pixels of the longer side of a case's picture."""

@@ -10,7 +10,8 @@ from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
 from stages.watermark.diagnose import diagnose
 from stages.watermark.effort import Effort
-from stages.watermark.layers import WatermarkSurvey, separate, survey
+from stages.watermark.layers import separate
+from stages.watermark.survey import WatermarkSurvey, survey
 
 
 def account(figures: Mapping[str, float]) -> str:

@@ -4,53 +4,42 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stages.diagnosis import (
-    NOT_THERE,
-    PERHAPS,
-    THERE,
-    ClipSample,
-    Diagnosis,
-    verdict_of,
-)
+from stages.diagnosis import NOT_THERE, PERHAPS, THERE, ClipSample, Diagnosis, verdict_of
 from stages.motion.flow import resize
 from stages.optim.losses import gradients
-from stages.watermark.effort import EFFORTS, SEARCHED
-from stages.watermark.find import Mark
-from stages.watermark.layers import LEAST_INDEPENDENT
+from stages.watermark.effort import EFFORTS, SEARCHED_PICTURES
+from stages.watermark.gain import SHARED_GAIN, gain_per_pixel, is_clear, least_shared_gain
+from stages.watermark.mark import Mark, MarkedPictures
 from stages.watermark.pictures import (
-    distinct,
-    independent,
+    LEAST_INDEPENDENT,
+    independent_count,
     motion_weight,
     shrunk_to,
     spread_indices,
+    without_copies,
 )
-from stages.watermark.quick import everywhere, quick_search
-from stages.watermark.search import (
-    SHARED_GAIN,
-    find_mark,
-    is_clear,
-    outline_length,
-    refined_mark,
-    shared_gain,
-)
-from stages.watermark.standing import (
-    CERTAIN,
+from stages.watermark.quick_search import quick_pictures, quick_search, refined_mark
+from stages.watermark.scene_motion import error_beside_motion
+from stages.watermark.search import find_mark
+from stages.watermark.standing_mark import (
+    CERTAIN_NATS,
     LEAST_SIDE,
-    LIKELY,
+    LIKELY_NATS,
     find_standing_mark,
     standing_pixels,
 )
-from stages.watermark.stays import error_beside_motion
-from stages.watermark.tiled import find_tiled_mark
+from stages.watermark.tiled_mark import find_tiled_mark
 
 DOUBTFUL_GAIN = 9.0
 """Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
-see :data:`stages.watermark.search.SHARED_GAIN`."""
-MOST_MISSED = 1.0
+see :data:`stages.watermark.gain.SHARED_GAIN`."""
+MOST_ERROR_BESIDE_MOTION = 1.0
 """Error along the outline of a mark, beside that along the scene's motion, above which it is a part
-of the scene (:func:`stages.watermark.stays.error_beside_motion`)."""
-SHOWN = 0.5
+of the scene (:func:`stages.watermark.scene_motion.error_beside_motion`)."""
+LEAST_EXPLAINED_CONTRAST = 0.5
 """Part of the outline's contrast that the mark has to explain in a frame to count as seen."""
+
+LEAST_TRANSMITTED = 0.05  # least part of the scene by which undoing a mark divides
 
 
 def diagnose(sample: ClipSample) -> Diagnosis:
@@ -83,11 +72,11 @@ def _in_one_picture(sample: ClipSample, picture: Tensor) -> Diagnosis:
         "repetitions": count,
         "repetition_strength": round(found.lattice.strength, 1),
         "nats_per_outline_pixel": round(found.gain, 1),
-        "opacity": round(1 - law.through, 2),
+        "opacity": round(law.opacity, 2),
         "opacity_error": round(law.error, 3),
     }
     account = (
-        f"it repeats {count} times over the picture, {100 * (1 - law.through):.0f} % opaque: the "
+        f"it repeats {count} times over the picture, {100 * law.opacity:.0f} % opaque: the "
         "same part of what lies behind shows through everywhere"
     )
     return Diagnosis("mark", THERE, account, evidence)
@@ -95,49 +84,47 @@ def _in_one_picture(sample: ClipSample, picture: Tensor) -> Diagnosis:
 
 def _in_pictures(sample: ClipSample) -> Diagnosis:
     """Return the verdict on a mark that separate pictures share."""
-    pictures = distinct(sample.frames)
+    pictures = without_copies(sample.frames)
     if len(pictures) < 2:
         account = "the pictures are copies of each other, so they do not tell a mark"
         if len(sample.frames) == 1:
             account = "one picture does not tell a mark from the scene; a hint marks its place"
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": len(pictures)})
     effort = EFFORTS["fast"]
-    small = shrunk_to(pictures[spread_indices(len(pictures), SEARCHED)], effort.search_pixels)
-    allowed, weight = everywhere(small, motion_weight(pictures))
-    turns = effort.turns
-    mark = find_mark(small, allowed, weight, turns=turns, least_gain=DOUBTFUL_GAIN, separate=True)
+    searched = pictures[spread_indices(len(pictures), SEARCHED_PICTURES)]
+    marked = MarkedPictures.with_mark_anywhere(
+        shrunk_to(searched, effort.search_pixels), motion_weight(pictures)
+    )
+    mark = find_mark(marked, iterations=effort.turns, least_gain=DOUBTFUL_GAIN, unrelated=True)
     if mark is None:
         return _nothing_stays(len(pictures))
-    size = small.shape[-2:]
-    limit = shared_gain(small, weight, mark, separate=True)
-    return _found(mark, resize(sample.frames, (size[0], size[1])), sample, limit)
+    return _found(mark, sample, least_shared_gain(marked, mark, unrelated=True))
 
 
 def _by_change(sample: ClipSample) -> Diagnosis:
     """Return the verdict on a mark that stays while the frames around it change.
 
-    The evidence is the gain of :func:`stages.watermark.search.refined_mark` per outline pixel.
+    The evidence is the gain per outline pixel (:func:`stages.watermark.quick_search.refined_mark`).
     """
     frames = sample.frames
-    count = independent(frames)
+    count = independent_count(frames)
     if count < LEAST_INDEPENDENT:
         account = "the frames are too alike to tell a mark from the scene"
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
-    searched = frames[spread_indices(len(frames), min(round(count), SEARCHED))]
+    searched = frames[spread_indices(len(frames), min(round(count), SEARCHED_PICTURES))]
     weight = motion_weight(frames)
-    mark, small = quick_search(searched, weight)
+    mark = quick_search(quick_pictures(searched, weight))
     if mark is not None and not is_clear(mark, SHARED_GAIN):
         # Fine outlines gain less at the smaller size.
-        mark, small = _search_again(searched, weight, mark)
+        mark = _search_again(searched, weight, mark)
     if mark is None:
         return _nothing_stays(count)
-    missed = error_beside_motion(mark, sample.runs)
-    if missed is not None and missed > MOST_MISSED:
+    error = error_beside_motion(mark, sample.runs)
+    if error is not None and error > MOST_ERROR_BESIDE_MOTION:
         account = "what looks like a mark moves with the scene"
-        evidence = {"independent_frames": round(count, 2), "error_beside_motion": round(missed, 2)}
+        evidence = {"independent_frames": round(count, 2), "error_beside_motion": round(error, 2)}
         return Diagnosis("mark", NOT_THERE, account, evidence)
-    size = small.shape[-2:]
-    return _found(mark, resize(frames, (size[0], size[1])), sample, SHARED_GAIN)
+    return _found(mark, sample, SHARED_GAIN)
 
 
 def _nothing_stays(count: float) -> Diagnosis:
@@ -155,54 +142,65 @@ def _by_standing(sample: ClipSample) -> Diagnosis | None:
         return None
     standing = standing_pixels(sample.runs)
     found = find_standing_mark(sample.frames, standing) if standing.are_enough else None
-    if found is None or found.strength < LIKELY:
+    if found is None or found.strength < LIKELY_NATS:
         return None
-    size = found.mark.matte.shape[-2:]
-    told = _found(found.mark, resize(sample.frames, (size[0], size[1])), sample, SHARED_GAIN)
-    evidence = {**told.evidence, "outline_standing": round(found.caught, 2)}
-    verdict, account = verdict_of(found.strength, LIKELY, CERTAIN), told.account
+    diagnosis = _found(found.mark, sample, SHARED_GAIN)
+    evidence = {**diagnosis.evidence, "outline_standing": round(found.part_on_outline, 2)}
+    verdict, account = verdict_of(found.strength, LIKELY_NATS, CERTAIN_NATS), diagnosis.account
     if not found.is_translucent:
         verdict, account = PERHAPS, f"{account}; or a thing that stands still before the scene"
     return Diagnosis("mark", verdict, account, evidence)
 
 
-def _search_again(pictures: Tensor, weight: Tensor, mark: Mark) -> tuple[Mark | None, Tensor]:
-    """Return what becomes of ``mark`` in larger pictures, if anything, and these pictures.
+def _search_again(pictures: Tensor, weight: Tensor, mark: Mark) -> Mark | None:
+    """Return what becomes of ``mark`` in larger pictures, if anything.
 
-    Their size is that of the preset ``fast``. pictures, weight: as in :func:`quick_search`.
+    Their size is that of the preset ``fast``.
+
+    weight: how much each pixel counts, of any size.
     """
     effort = EFFORTS["fast"]
     small = shrunk_to(pictures, effort.search_pixels)
-    mark = refined_mark(small, *everywhere(small, weight), mark, turns=2 * effort.turns)
-    return (mark if is_clear(mark, DOUBTFUL_GAIN) else None), small
+    marked = MarkedPictures.with_mark_anywhere(small, weight)
+    mark = refined_mark(marked, mark, 2 * effort.turns)
+    return mark if is_clear(mark, DOUBTFUL_GAIN) else None
 
 
-def _found(mark: Mark, frames: Tensor, sample: ClipSample, limit: float) -> Diagnosis:
-    """Return the diagnosis of a mark that the search found in ``frames`` ``(S, 3, h, w)``.
+def _found(mark: Mark, sample: ClipSample, limit: float) -> Diagnosis:
+    """Return the diagnosis of a mark that the search found in smaller frames of ``sample``.
 
     limit: nats per outline pixel above which the mark is there.
     """
-    gain = mark.gain / max(1, outline_length(mark))
-    chosen = mark.matte[0] > 0
+    gain = gain_per_pixel(mark)
     evidence: dict[str, object] = {
         "nats_per_outline_pixel": round(gain, 1),
         "opacity": round(mark.opacity, 2),
-        "box": sample.box_of(chosen),
-        "part": round(float(chosen.float().mean()), 4),
+        "box": sample.box_of(mark.chosen),
+        "part": round(float(mark.chosen.float().mean()), 4),
     }
     when = ""
     if not sample.unordered:
-        shown = [
-            number
-            for number, frame in zip(sample.numbers, frames, strict=True)
-            if explained_contrast(frame, mark) > SHOWN
-        ]
-        first, last = (shown[0], shown[-1]) if shown else (sample.numbers[0], sample.numbers[-1])
+        first, last = _first_and_last_shown(mark, sample)
         evidence |= {"first_frame": first, "last_frame": last}
         when = f", seen in frames {first} to {last}"
-    x, y, width, height = sample.box_of(chosen)
+    x, y, width, height = sample.box_of(mark.chosen)
     account = f"{width}x{height} pixels at {x},{y}, {100 * mark.opacity:.0f} % opaque{when}"
     return Diagnosis("mark", verdict_of(gain, DOUBTFUL_GAIN, limit), account, evidence)
+
+
+def _first_and_last_shown(mark: Mark, sample: ClipSample) -> tuple[int, int]:
+    """Return the numbers of the first and the last frame that show ``mark``.
+
+    They are those of the whole sample if no frame does.
+    """
+    frames = resize(sample.frames, (mark.chosen.shape[0], mark.chosen.shape[1]))
+    shown = [
+        number
+        for number, frame in zip(sample.numbers, frames, strict=True)
+        if explained_contrast(frame, mark) > LEAST_EXPLAINED_CONTRAST
+    ]
+    numbers = shown or sample.numbers
+    return numbers[0], numbers[-1]
 
 
 def explained_contrast(frame: Tensor, mark: Mark) -> float:
@@ -211,14 +209,13 @@ def explained_contrast(frame: Tensor, mark: Mark) -> float:
     frame: ``(3, h, w)`` in [0, 1], of the mark's size. The result is at most 1, near 0 or below
     where the mark is not in the frame.
     """
-    chosen = (mark.matte[:1] > 0).float()
-    outline = [edge.abs() > 0 for edge in gradients(chosen[None])]
-    undone = ((frame - mark.ink) / (1 - mark.matte).clamp_min(0.05)).clamp(0, 1)
-    ratio = []
-    for edges in (gradients(frame[None]), gradients(undone[None])):
-        total = sum(
+    outline = [edge.abs() > 0 for edge in gradients((mark.matte > 0).float()[None])]
+    undone = ((frame - mark.ink) / (1 - mark.matte).clamp_min(LEAST_TRANSMITTED)).clamp(0, 1)
+    before, after = (
+        sum(
             float((edge.abs().mean(1, keepdim=True) * where).sum())
-            for edge, where in zip(edges, outline, strict=True)
+            for edge, where in zip(gradients(picture[None]), outline, strict=True)
         )
-        ratio.append(total)
-    return 1 - ratio[1] / max(ratio[0], 1e-6)
+        for picture in (frame, undone)
+    )
+    return 1 - after / max(before, 1e-6)

@@ -11,21 +11,25 @@ from torch import Tensor
 
 from stages.context import SeparationContext
 from stages.optim.budget import EXTRAPOLATED
-from stages.watermark.fit import continuity
-from stages.watermark.search import CUTS_TO_COMPARE, HYPOTHESES, ROUNDS, SETTLED
+from stages.watermark.continuity import continuity
+from stages.watermark.mark_fit import BATCH
+from stages.watermark.search import ALTERNATIONS, CUTS_TO_COMPARE, HYPOTHESES, MOST_SETTLED
 
-SEARCHED = 6  # most pictures that the search reads
+SEARCHED_PICTURES = 6  # most pictures that the search reads
 FITTED_PART = 0.5
 """Part of several pictures that the fit reads, as a rule: the mark and a little around it."""
+EVIDENCE_WORK, ITERATION_WORK = 0.5, 0.06
+"""Work on one pixel of measuring the evidence in one picture, and of one iteration of a cut, in fit
+steps."""
 PROBE_SIDE = 48  # pixels of the sides of the random pictures on which a fit step is timed
 
 
 @dataclass(frozen=True)
 class Effort:
-    """Hold the amount of work.
+    """The amount of work.
 
     search_pixels, fit_pixels: most pixels of a picture in the search and in the fit.
-    pictures: most pictures of the fit. turns: iterations of a cut.
+    pictures: most pictures of the fit. turns: iterations of a cut of the search.
     steps, rounds: of the fit. fill_steps: of the generator that fills an opaque mark.
     """
 
@@ -39,23 +43,20 @@ class Effort:
 
     @property
     def work(self) -> float:
-        """Return the work in units of one fit step on one pixel."""
-        tries = len(HYPOTHESES) + 2 * SETTLED * ROUNDS
+        """The work in units of one fit step on one pixel."""
+        tries = len(HYPOTHESES) + 2 * MOST_SETTLED * ALTERNATIONS
         if self.pictures == 1:
             # A common mark more may be settled, and all of them are cut again to be compared.
-            tries += 2 * (ROUNDS + (SETTLED + 1) * CUTS_TO_COMPARE)
+            tries += 2 * (ALTERNATIONS + (MOST_SETTLED + 1) * CUTS_TO_COMPARE)
         # A single picture is searched a second time, for further colours.
-        often = 2 if self.pictures == 1 else 1
-        search = (
-            self.search_pixels
-            * tries
-            * often
-            * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
-        )
+        searches = 2 if self.pictures == 1 else 1
+        searched = min(self.pictures, SEARCHED_PICTURES)
+        work_of_a_try = EVIDENCE_WORK * searched + ITERATION_WORK * self.turns
+        search = self.search_pixels * tries * searches * work_of_a_try
         # Several pictures get two fits: a mark of one colour, and one of all colours.
-        drawings = 1 if self.pictures == 1 else 2
+        fits = 1 if self.pictures == 1 else 2
         fitted = self.fit_pixels if self.pictures == 1 else FITTED_PART * self.fit_pixels
-        return search + drawings * fitted * self.rounds * self.steps * min(self.pictures, 8)
+        return search + fits * fitted * self.rounds * self.steps * min(self.pictures, BATCH)
 
 
 EFFORTS = {
@@ -77,6 +78,22 @@ def choose_effort(sample: Tensor, context: SeparationContext) -> Effort:
     chosen = EFFORTS[context.settings.preset]
     if context.settings.max_seconds is None:
         return chosen
+    affordable = EXTRAPOLATED * context.settings.max_seconds / _seconds_of_a_step()
+    size = sample.shape[-1] * sample.shape[-2]
+    for effort in (EFFORTS["best"], EFFORTS["balanced"], EFFORTS["fast"]):
+        needed = replace(
+            effort,
+            search_pixels=min(size, effort.search_pixels),
+            fit_pixels=min(size, effort.fit_pixels),
+            pictures=min(len(sample), effort.pictures),
+        )
+        if needed.work <= affordable:
+            return effort
+    return LEAST_EFFORT
+
+
+def _seconds_of_a_step() -> float:
+    """Return the seconds of one fit step on one pixel of a picture, in the fastest of three."""
     side = PROBE_SIDE
     probe = torch.rand(4, 3, side, side, generator=torch.Generator().manual_seed(0))
     matte = torch.full((1, side, side), 0.5, requires_grad=True)
@@ -85,16 +102,4 @@ def choose_effort(sample: Tensor, context: SeparationContext) -> Effort:
         began = time.perf_counter()
         torch.autograd.grad(continuity(probe, matte, matte * torch.ones(3, 1, 1)), matte)
         seconds = min(seconds, time.perf_counter() - began)
-    unit = seconds / (len(probe) * side * side)
-    room = EXTRAPOLATED * context.settings.max_seconds / unit
-    size = sample.shape[-1] * sample.shape[-2]
-    for effort in (EFFORTS["best"], EFFORTS["balanced"], EFFORTS["fast"]):
-        fitting = replace(
-            effort,
-            search_pixels=min(size, effort.search_pixels),
-            fit_pixels=min(size, effort.fit_pixels),
-            pictures=min(len(sample), effort.pictures),
-        )
-        if fitting.work <= room:
-            return effort
-    return LEAST_EFFORT
+    return seconds / (len(probe) * side * side)

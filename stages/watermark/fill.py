@@ -17,11 +17,12 @@ from stages.optim.fit import FitPlan, OnStep, fit
 from stages.optim.losses import constant, reconstruction
 from stages.optim.timing import seconds_a_step
 from stages.push_pull import push_pull
+from stages.watermark.pixel_maps import bounds_around
 
-SIDE = 24  # pixels around a hole, beside its own size, that the generator is fitted to
-PIXELS = 40_000  # a larger part is generated at a smaller size
+MARGIN = 24  # pixels around a hole, beside its own size, that the generator is fitted to
+MOST_PIXELS = 40_000  # a larger part is generated at a smaller size
 BATCH = 8  # frames in a step
-SHARE = 0.6  # part of this call's time budget
+BUDGET_PART = 0.6  # part of this call's time budget
 LEAST_STEPS = 10  # steps of the fit, however short the time budget is
 
 
@@ -33,14 +34,14 @@ def fill(frames: Tensor, hole: Tensor, context: SeparationContext, steps: int) -
 
     steps: of the fit, at most; fewer if the time budget asks for it.
     """
-    rows, columns = (_span(hole.any(axis)) for axis in (1, 0))
-    part, inside = frames[..., rows, columns], hole[rows, columns]
+    rows, columns = bounds_around(hole, MARGIN, 1.0)
+    part, part_hole = frames[..., rows, columns], hole[rows, columns]
     height, width = part.shape[-2:]
-    scale = min(1.0, (PIXELS / (height * width)) ** 0.5)
+    scale = min(1.0, (MOST_PIXELS / (height * width)) ** 0.5)
     size = max(2, round(height * scale)), max(2, round(width * scale))
     small = F.interpolate(part, size=size, mode="area")
     # A partly hidden pixel does not count.
-    seen = 1 - (F.interpolate(inside[None, None].float(), size=size, mode="area") > 0).float()
+    seen = 1 - (F.interpolate(part_hole[None, None].float(), size=size, mode="area") > 0).float()
     if not bool(seen.any()):
         return frames
     generated = F.interpolate(
@@ -49,9 +50,9 @@ def fill(frames: Tensor, hole: Tensor, context: SeparationContext, steps: int) -
         mode="bilinear",
         align_corners=False,
     )
-    filled = (generated + push_pull(part - generated, ~inside[None, None])).clamp(0, 1)
+    filled = (generated + push_pull(part - generated, ~part_hole[None, None])).clamp(0, 1)
     result = frames.clone()
-    result[..., rows, columns] = torch.where(inside, filled, part)
+    result[..., rows, columns] = torch.where(part_hole, filled, part)
     return result
 
 
@@ -92,18 +93,10 @@ def _generated(
 
     def affordable_steps() -> int:
         fitted(1)  # the first call also allocates
-        seconds = SHARE * (settings.max_seconds or 0.0)
+        seconds = BUDGET_PART * (settings.max_seconds or 0.0)
         return max(LEAST_STEPS, min(most_steps, int(seconds / seconds_a_step(fitted, 1, 4))))
 
     steps = most_steps
     if settings.max_seconds is not None:
         steps = context.checkpoints.compute_and_save("fill", affordable_steps)
     return fitted(steps, note).render().cpu()
-
-
-def _span(line: Tensor) -> slice:
-    """Return the pixels to fit along one side: the hole's span ``line`` and its surroundings."""
-    marked = line.nonzero()
-    first, last = int(marked.min()), int(marked.max()) + 1
-    more = SIDE + (last - first)
-    return slice(max(0, first - more), min(len(line), last + more))

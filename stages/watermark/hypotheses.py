@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stages.watermark.find import ACROSS, pairs
+from stages.watermark.mark import MarkLaw
+from stages.watermark.pixel_maps import ACROSS_OFFSETS, pixel_pairs
 
 # The constants below were chosen on the development footage.
 OPACITIES = (0.2, 0.3, 0.42, 0.54, 0.66, 0.8, 0.93)
@@ -24,7 +25,7 @@ OPACITIES = (0.2, 0.3, 0.42, 0.54, 0.66, 0.8, 0.93)
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Values of each channel of the colours that are tried."""
 PROPOSALS_PER_OPACITY = 3
-EDGE = 0.08  # least difference of colour across an edge, as an RGB distance
+LEAST_EDGE = 0.08  # difference of colour across an edge, as an RGB distance
 LEAST_JUMP = 0.1
 """Least difference that a hypothesis predicts at an agreeing edge, as an RGB distance."""
 TOLERANCE = 0.05
@@ -33,7 +34,7 @@ step at opacity 0.4."""
 MOST_EDGES = 3000
 """Edges that vote, in the box and around it: about this many, up to twice as many. Each of them
 votes in both directions."""
-MOST_COMPARED = 1500  # colours that are compared with each other, up to twice as many
+MOST_COMPARED_COLORS = 1500  # colours that are compared with each other, up to twice as many
 PRIOR_VOTES = 30.0  # votes added to the variance, so that a few votes do not count much
 LEAST_CHANNEL_DISTANCE = 0.3
 """Two proposed colours differ by this much in at least one channel."""
@@ -43,13 +44,18 @@ deciding."""
 
 
 class MarkHypothesis(NamedTuple):
-    """Hold an opacity and a colour that a mark may have.
+    """An opacity and a colour that a mark may have.
 
     opacity: in [0, 1]. color: red, green and blue in [0, 1].
     """
 
     opacity: float
     color: tuple[float, float, float]
+
+    @property
+    def law(self) -> MarkLaw:
+        """The law that such a mark obeys."""
+        return MarkLaw(self.opacity, torch.tensor(self.color))
 
 
 def likely_marks(picture: Tensor, allowed: Tensor) -> tuple[MarkHypothesis, ...]:
@@ -93,8 +99,8 @@ def likely_shared_marks(pictures: Tensor, count: int) -> tuple[MarkHypothesis, .
     for opacity in OPACITIES:
         misfit = torch.cdist(inner - (1 - opacity) * outer, opacity * colors)
         jump = opacity * torch.cdist(outer, colors).mean(0)
-        likely = torch.exp(-0.5 * (misfit / TOLERANCE).square().mean(0)) * (jump > LEAST_JUMP)
-        votes = likely.sum(0)
+        agreement = torch.exp(-0.5 * (misfit / TOLERANCE).square().mean(0)) * (jump > LEAST_JUMP)
+        votes = agreement.sum(0)
         for color in _highest(colors, votes, PROPOSALS_PER_OPACITY):
             red, green, blue = color.tolist()
             number = float(votes[(colors == color).all(1)])
@@ -109,15 +115,15 @@ def shared_edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
     The edges are those of most pictures. Each side is taken in turn as inner.
     """
     outer, inner = [], []
-    for offset in ACROSS:
-        sides = pairs(pictures, offset)
-        strong = (sides[1] - sides[0]).square().sum(1).median(0).values > EDGE**2
-        for out, into in ((0, 1), (1, 0)):
-            outer.append(sides[out][:, :, strong])
-            inner.append(sides[into][:, :, strong])
-    every = torch.cat(outer, 2), torch.cat(inner, 2)
-    step = max(1, every[0].shape[2] // (2 * MOST_EDGES))
-    return every[0][:, :, ::step].mT, every[1][:, :, ::step].mT
+    for offset in ACROSS_OFFSETS:
+        sides = pixel_pairs(pictures, offset)
+        is_edge = (sides[1] - sides[0]).square().sum(1).median(0).values > LEAST_EDGE**2
+        for outer_side, inner_side in ((0, 1), (1, 0)):
+            outer.append(sides[outer_side][:, :, is_edge])
+            inner.append(sides[inner_side][:, :, is_edge])
+    all_outer, all_inner = torch.cat(outer, 2), torch.cat(inner, 2)
+    step = max(1, all_outer.shape[2] // (2 * MOST_EDGES))
+    return all_outer[:, :, ::step].mT, all_inner[:, :, ::step].mT
 
 
 def likely_colors(
@@ -131,17 +137,18 @@ def likely_colors(
     picture: ``(1, 3, H, W)``. clean: the same without the pieces that are known.
     inside: the pixels in the box, ``(H, W)``, boolean. opacity: of the piece, in [0, 1].
     """
-    outer, inner, each = edges(picture, inside, clean=clean)
+    outer, inner, edges_each = edges(picture, inside, clean=clean)
     grid = picture.new_tensor(list(product(LEVELS, repeat=3)))
-    told = (inner - (1 - opacity) * outer) / opacity
-    is_possible = (told > -TOLERANCE).all(1) & (told < 1 + TOLERANCE).all(1)
-    is_possible &= opacity * (told - outer).norm(dim=1) > LEAST_JUMP
-    told = told[is_possible].clamp(0, 1)
-    told = told[:: max(1, len(told) // MOST_COMPARED)]
-    density = torch.exp(-0.5 * (torch.cdist(told, told) * opacity / TOLERANCE).square()).sum(1)
+    explaining = (inner - (1 - opacity) * outer) / opacity
+    is_possible = (explaining > -TOLERANCE).all(1) & (explaining < 1 + TOLERANCE).all(1)
+    is_possible &= opacity * (explaining - outer).norm(dim=1) > LEAST_JUMP
+    explaining = explaining[is_possible].clamp(0, 1)
+    explaining = explaining[:: max(1, len(explaining) // MOST_COMPARED_COLORS)]
+    distance = torch.cdist(explaining, explaining) * opacity
+    density = torch.exp(-0.5 * (distance / TOLERANCE).square()).sum(1)
     return [
-        *_highest(told, density, count),
-        *_highest(grid, _votes(outer, inner, each, opacity, grid), count),
+        *_highest(explaining, density, count),
+        *_highest(grid, _votes(outer, inner, edges_each, opacity, grid), count),
     ]
 
 
@@ -162,9 +169,9 @@ def _highest(colors: Tensor, votes: Tensor, count: int) -> list[Tensor]:
 def edges(
     picture: Tensor, inside: Tensor, *, around: bool = False, clean: Tensor | None = None
 ) -> tuple[Tensor, Tensor, float]:
-    """Return the colours on the outer and on the inner side, taking each side in turn as inner.
+    """Return the colours on both sides of edges, outer and inner, ``(n, 3)`` each.
 
-    Returns two tensors ``(n, 3)``, and how many edges each of the n stands for.
+    Each side is taken in turn as inner. The last result is how many edges each of the n stands for.
 
     picture: ``(1, 3, H, W)`` in [0, 1]. inside: the pixels in the box, ``(H, W)``, boolean.
     around: return the edges outside of the box instead.
@@ -172,28 +179,30 @@ def edges(
     """
     undone = picture if clean is None else clean
     outer, inner = [], []
-    for offset in ACROSS:
-        sides, places = pairs(picture[0], offset), pairs(inside, offset)
-        outsides = pairs(undone[0], offset)
-        strong = (outsides[0] - outsides[1]).square().sum(0) > EDGE**2
-        for out, into in ((0, 1), (1, 0)):
-            counted = strong & places[into]
+    for offset in ACROSS_OFFSETS:
+        given, clean_sides = pixel_pairs(picture[0], offset), pixel_pairs(undone[0], offset)
+        is_inside = pixel_pairs(inside, offset)
+        is_edge = (clean_sides[0] - clean_sides[1]).square().sum(0) > LEAST_EDGE**2
+        for outer_side, inner_side in ((0, 1), (1, 0)):
+            counted = is_edge & is_inside[inner_side]
             if around:
-                counted = strong & ~places[0] & ~places[1]
-            outer.append(outsides[out][:, counted])
-            inner.append(sides[into][:, counted])
-    every = torch.cat(outer, 1).T, torch.cat(inner, 1).T
-    step = max(1, len(every[0]) // MOST_EDGES)
-    return every[0][::step], every[1][::step], float(step)
+                counted = is_edge & ~is_inside[0] & ~is_inside[1]
+            outer.append(clean_sides[outer_side][:, counted])
+            inner.append(given[inner_side][:, counted])
+    all_outer, all_inner = torch.cat(outer, 1).T, torch.cat(inner, 1).T
+    step = max(1, len(all_outer) // MOST_EDGES)
+    return all_outer[::step], all_inner[::step], float(step)
 
 
-def _votes(outer: Tensor, inner: Tensor, each: float, opacity: float, colors: Tensor) -> Tensor:
+def _votes(
+    outer: Tensor, inner: Tensor, edges_each: float, opacity: float, colors: Tensor
+) -> Tensor:
     """Return a soft count ``(n,)`` of the edges that agree with this ``opacity`` and each colour.
 
-    outer, inner: colours ``(m, 3)``. each: how many edges one of them stands for.
+    outer, inner: colours ``(m, 3)``. edges_each: how many edges one of them stands for.
     opacity: in [0, 1]. colors: ``(n, 3)``.
     """
     misfit = torch.cdist(inner - (1 - opacity) * outer, opacity * colors)
     jump = opacity * torch.cdist(outer, colors)
-    likely = torch.exp(-0.5 * (misfit / TOLERANCE).square()) * (jump > LEAST_JUMP)
-    return each * likely.sum(0)
+    agreement = torch.exp(-0.5 * (misfit / TOLERANCE).square()) * (jump > LEAST_JUMP)
+    return edges_each * agreement.sum(0)

@@ -1,4 +1,4 @@
-"""Hold a mark that the user gives as a picture, and draw it at any size and place.
+"""A mark that the user gives as a picture, drawn at any size and place.
 
 Pictures ``(3, h, w)``, coverages ``(1, h, w)``, both in [0, 1].
 """
@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.watermark.find import Mark
+from stages.watermark.mark import Mark
 
-PLAIN = 0.06
-"""Largest difference of a channel from the colour of an even background."""
-PLAIN_RIM = 0.9
+BACKGROUND_TOLERANCE = 0.06
+"""Largest difference of a channel from the colour of an even background, in [0, 1]."""
+LEAST_EVEN_RIM = 0.9
 """Least part of a picture's rim that has one colour, if the picture lies on an even background."""
 SOFT_RIM = 2
 """Pixels around a pixel of a soft outline in which the mark's own colour is found."""
 
 
 class MarkPlacement(NamedTuple):
-    """Say where a mark lies in a frame, in pixels of the frame.
+    """Where a mark lies in a frame, in pixels of the frame.
 
     top, left: of the mark's picture; they may be fractions. height, width: of it.
     """
@@ -36,11 +36,12 @@ class MarkPlacement(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """Say how a mark's picture was resized.
+    """How a mark's picture was resized.
 
-    kernel: one of :data:`KERNELS`. premultiplied: whether colours were multiplied by the coverage
-    before they were averaged, so that the colour of what is transparent does not count. softness:
-    standard deviation in pixels of the Gaussian by which compression blurred it.
+    kernel: one of :data:`KERNELS`.
+    premultiplied: whether colours were multiplied by the coverage before they were averaged, so
+        that the colour of what is transparent does not count.
+    softness: standard deviation in pixels of the Gaussian by which compression blurred it.
     """
 
     kernel: str = "box"
@@ -50,7 +51,7 @@ class Drawing(NamedTuple):
 
 @dataclass(frozen=True)
 class MarkFile:
-    """Hold a mark as the user gave it.
+    """A mark as the user gave it.
 
     color: ``(3, h, w)``. coverage: ``(1, h, w)``, at most 1 somewhere.
 
@@ -90,42 +91,44 @@ class MarkFile:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return its height and width in pixels."""
+        """Its height and width in pixels."""
         return self.color.shape[-2], self.color.shape[-1]
 
     def drawn(
-        self, placement: MarkPlacement, frame: tuple[int, int], drawing: Drawing
+        self, placement: MarkPlacement, frame_size: tuple[int, int], drawing: Drawing
     ) -> tuple[Tensor, Tensor]:
         """Return ink ``(3, H, W)`` and coverage ``(1, H, W)`` of the mark in a frame.
 
-        frame: height and width. What lies outside of the frame is left out.
+        frame_size: height and width. What lies outside of the frame is left out.
         """
+        height, width = frame_size
         color = self.color * self.coverage if drawing.premultiplied else self.color
         layers = torch.cat([color, self.coverage])
-        rows = resampling(self.size[0], frame[0], placement.top, placement.height, drawing.kernel)
-        columns = resampling(
-            self.size[1], frame[1], placement.left, placement.width, drawing.kernel
-        )
+        rows = resampling(self.size[0], height, placement.top, placement.height, drawing.kernel)
+        columns = resampling(self.size[1], width, placement.left, placement.width, drawing.kernel)
         if drawing.softness > 0:
-            rows = _blurring(frame[0], drawing.softness) @ rows
-            columns = _blurring(frame[1], drawing.softness) @ columns
-        made = (rows @ layers @ columns.T).clamp(0, 1)
-        coverage = made[3:]
+            rows = _blurring(height, drawing.softness) @ rows
+            columns = _blurring(width, drawing.softness) @ columns
+        resized = (rows @ layers @ columns.T).clamp(0, 1)
+        color, coverage = resized[:3], resized[3:]
         if drawing.premultiplied:
-            return torch.minimum(made[:3], coverage), coverage
+            return torch.minimum(color, coverage), coverage
         # Beside the mark's own rim, its colour is that of the rim.
-        whole = (rows.sum(1)[:, None] * columns.sum(1)).clamp_min(1e-6)
-        return (made[:3] / whole).clamp(0, 1) * coverage, coverage
+        reached = (rows.sum(1)[:, None] * columns.sum(1)).clamp_min(1e-6)
+        return (color / reached).clamp(0, 1) * coverage, coverage
 
     def mark(
         self,
         placement: MarkPlacement,
         opacity: float,
-        frame: tuple[int, int],
+        frame_size: tuple[int, int],
         drawing: Drawing,
     ) -> Mark:
-        """Return the mark as it lies over a frame. opacity: of its most covered pixels, 0 to 1."""
-        ink, coverage = self.drawn(placement, frame, drawing)
+        """Return the mark as it lies over a frame.
+
+        opacity: of its most covered pixels, 0 to 1. frame_size: height and width.
+        """
+        ink, coverage = self.drawn(placement, frame_size, drawing)
         return Mark(opacity * coverage, opacity * ink, opacity, 0.0)
 
 
@@ -137,7 +140,7 @@ def resampling(source: int, target: int, first: float, length: float, kernel: st
     of the coarser line, so nothing is skipped where the source is made smaller.
     """
     scale = length / source
-    reach = max(1.0, 1 / scale)  # pixels of the source that a kernel is wide
+    width = max(1.0, 1 / scale)  # of a kernel, in pixels of the source
     centers = (torch.arange(target, dtype=torch.float32)[:, None] + 0.5 - first) / scale
     places = torch.arange(source, dtype=torch.float32)[None] + 0.5
     if kernel == "box":
@@ -145,10 +148,8 @@ def resampling(source: int, target: int, first: float, length: float, kernel: st
         upper = torch.minimum(centers + half, places + 0.5)
         lower = torch.maximum(centers - half, places - 0.5)
         return (upper - lower).clamp_min(0) * scale
-    weights = KERNELS[kernel](((places - centers) / reach).abs())
-    weights = weights / reach
     # Near the ends of the source, the kernel is cut off, but what is outside is transparent.
-    return weights
+    return KERNELS[kernel](((places - centers) / width).abs()) / width
 
 
 def _blurring(length: int, deviation: float) -> Tensor:
@@ -192,12 +193,12 @@ def _coverage_on_plain(color: Tensor) -> Tensor:
     """
     rim = torch.cat([color[:, 0], color[:, -1], color[:, :, 0], color[:, :, -1]], 1)
     background = rim.median(1).values
-    is_plain = (rim - background[:, None]).abs().amax(0) <= PLAIN
-    if float(is_plain.float().mean()) < PLAIN_RIM:
+    is_plain = (rim - background[:, None]).abs().amax(0) <= BACKGROUND_TOLERANCE
+    if float(is_plain.float().mean()) < LEAST_EVEN_RIM:
         return torch.ones_like(color[:1])
-    away = color - background.view(3, 1, 1)
-    distance = away.square().sum(0, keepdim=True).sqrt()
+    distance = (color - background.view(3, 1, 1)).square().sum(0, keepdim=True).sqrt()
     side = 2 * SOFT_RIM + 1
-    most = F.max_pool2d(distance[None], side, 1, SOFT_RIM)[0]
-    covered = distance / most.clamp_min(1e-6)
-    return torch.where(most > PLAIN, covered, torch.zeros(())).clamp(0, 1)
+    distance_of_mark = F.max_pool2d(distance[None], side, 1, SOFT_RIM)[0]
+    coverage = distance / distance_of_mark.clamp_min(1e-6)
+    is_marked = distance_of_mark > BACKGROUND_TOLERANCE
+    return torch.where(is_marked, coverage, torch.zeros(())).clamp(0, 1)

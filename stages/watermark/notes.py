@@ -8,9 +8,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from stages.context import Note, SeparationContext
-from stages.watermark.find import Mark
+from stages.watermark.mark import Mark
 
-FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
+FAINT_MATTE = 2 / 255  # a matte below this changes no picture of 8 bits
 NOTHING_AT_HINT = (
     "no mark was found at the place that {hint} marks in {frames}, so the clean layer is the "
     "input; draw a box around the whole mark, with a little of the picture around it"
@@ -48,23 +48,26 @@ def mark_notes(
 
     box: ``(H, W)``, true where the mark may be.
     """
-    place = (matte >= FAINT).flatten(0, -3).any(0)
-    if bool(place.any()):
-        is_whole = context.hint is None or context.mark is not None
-        if is_whole or spanned_part(place, box) >= LEAST_SPAN:
-            return ()
-        return (Note(PARTLY_FOUND, tuple(range(count))),)
-    text = NOTHING_IN_CLIP
+    places = tuple(range(count))
+    found = (matte >= FAINT_MATTE).flatten(0, -3).any(0)
+    if not bool(found.any()):
+        return (Note(_nothing_found(count, context), places),)
+    is_held_to_box = context.hint is not None and context.mark is None
+    if is_held_to_box and spanned_part(found, box) < LEAST_SPAN:
+        return (Note(PARTLY_FOUND, places),)
+    return ()
+
+
+def _nothing_found(count: int, context: SeparationContext) -> str:
+    """Return the warning that no mark was found in ``count`` frames."""
     if context.mark is not None:
-        text = NOT_FOUND
-    elif context.hint is not None:
-        text = NOTHING_AT_HINT
-    elif count == 1:
-        text = NOTHING_IN_PICTURE
-    return (Note(text, tuple(range(count))),)
+        return NOT_FOUND
+    if context.hint is not None:
+        return NOTHING_AT_HINT
+    return NOTHING_IN_PICTURE if count == 1 else NOTHING_IN_CLIP
 
 
-def is_chance(mark: Mark, place: Tensor, box: Tensor) -> bool:
+def is_likely_scene(mark: Mark, place: Tensor, box: Tensor) -> bool:
     """Return whether ``mark`` looks like a thing of the scene in a box that holds no mark.
 
     Such a thing explains little of its own outline. It also spans only a part of the box, which a

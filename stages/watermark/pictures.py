@@ -14,12 +14,16 @@ from torch.nn import functional as F
 from stages.motion.flow import box_max
 from stages.optim.losses import gradients
 
+LEAST_INDEPENDENT = 1.5  # with fewer independent frames than this, a clip counts as one picture
 MOVING_SPREAD = 0.03
 """Standard deviation over the frames at which a pixel counts fully. What never changes may belong
 to the scene."""
 NEARBY = 4  # pixels around a pixel in which its change over the frames is measured
-COPY = 0.9  # correlation of edges above which two pictures are copies
-COMPARED = 40_000  # pixels of the reduced pictures that are compared
+COPY_CORRELATION = 0.9  # of edges, above which two pictures are copies
+COMPARED_PIXELS = 40_000  # pixels of the reduced pictures that are compared
+FAINT_EDGE = 0.02
+"""Strength above which edges count alike, as an RGB distance. A translucent mark's edges are weaker
+than many of the scene's."""
 
 
 def motion_weight(pictures: Tensor) -> Tensor:
@@ -28,7 +32,7 @@ def motion_weight(pictures: Tensor) -> Tensor:
     return (box_max(spread, NEARBY)[0, 0] / MOVING_SPREAD).clamp(0, 1)
 
 
-def independent(pictures: Tensor) -> float:
+def independent_count(pictures: Tensor) -> float:
     """Return the effective number of independent pictures among ``pictures`` (K, 3, H, W).
 
     It is ``K / (1 + (K - 1) r)``, where r is the mean correlation of their edges.
@@ -36,47 +40,40 @@ def independent(pictures: Tensor) -> float:
     count = len(pictures)
     if count < 2:
         return 1.0
-    likeness = edge_correlation(pictures)
-    alike = (likeness.sum() - likeness.diagonal().sum()) / (count * (count - 1))
-    return float(count / (1 + (count - 1) * alike.clamp(0, 1)))
+    correlation = edge_correlation(pictures)
+    mean = (correlation.sum() - correlation.diagonal().sum()) / (count * (count - 1))
+    return float(count / (1 + (count - 1) * mean.clamp(0, 1)))
 
 
-def distinct(pictures: Tensor) -> Tensor:
+def without_copies(pictures: Tensor) -> Tensor:
     """Return the pictures ``(K, 3, H, W)`` without copies of earlier ones."""
-    copies = (edge_correlation(pictures) > COPY).tril(-1).any(1)
-    return pictures[~copies]
+    is_copy = (edge_correlation(pictures) > COPY_CORRELATION).tril(-1).any(1)
+    return pictures[~is_copy]
 
 
 def edge_correlation(pictures: Tensor) -> Tensor:
     """Return the correlation ``(K, K)`` of edges between the pictures ``(K, 3, H, W)``."""
-    small = shrunk_to(pictures, COMPARED)
+    small = shrunk_to(pictures, COMPARED_PIXELS)
     edges = torch.cat([difference.flatten(1) for difference in gradients(small)], 1)
     edges = edges / edges.norm(dim=1, keepdim=True).clamp_min(1e-6)
-    likeness: Tensor = edges @ edges.T
-    return likeness
+    correlation: Tensor = edges @ edges.T
+    return correlation
 
 
-def bounds_around(place: Tensor, margin: int, part: float = 0.0) -> tuple[slice, slice]:
-    """Return the rows and columns that ``place`` spans, enlarged on every side.
+def signed_edges(picture: Tensor) -> Tensor:
+    """Return the edges of ``picture`` (3, H, W) at about equal strength, ``(6, H, W)``.
 
-    place: ``(H, W)``, boolean, true somewhere. margin: pixels to add on each side.
-    part: fraction of the span's own length to add on each side.
+    The first three planes are the differences across, the other three those down.
     """
-    spans = []
-    for line in (place.any(1), place.any(0)):
-        marked = line.nonzero()
-        first, last = int(marked.min()), int(marked.max()) + 1
-        more = margin + round(part * (last - first))
-        spans.append(slice(max(0, first - more), min(len(line), last + more)))
-    return spans[0], spans[1]
-
-
-def inner_part(box: Tensor) -> Tensor:
-    """Return ``box`` (H, W) without the outermost pixels, so that every mark has an outside."""
-    allowed = box.clone()
-    if min(box.shape) > 2:
-        allowed[0], allowed[-1], allowed[:, 0], allowed[:, -1] = False, False, False, False
-    return allowed.float()
+    height, width = picture.shape[-2:]
+    planes = []
+    for down, right in ((0, 1), (1, 0)):
+        edge = F.pad(
+            picture[:, down:, right:] - picture[:, : height - down, : width - right],
+            (0, right, 0, down),
+        )
+        planes.append(edge / (edge.square().sum(0) + FAINT_EDGE**2).sqrt())
+    return torch.cat(planes)
 
 
 def shrunk_to(pictures: Tensor, pixels: int) -> Tensor:
@@ -88,13 +85,6 @@ def shrunk_to(pictures: Tensor, pixels: int) -> Tensor:
     return F.interpolate(
         pictures, size=(max(8, round(height * scale)), max(8, round(width * scale))), mode="area"
     )
-
-
-def resized_map(values: Tensor, size: torch.Size) -> Tensor:
-    """Return the map ``values`` (H, W) at another size, by nearest neighbours."""
-    if values.shape == size:
-        return values
-    return F.interpolate(values[None, None], size=tuple(size), mode="nearest")[0, 0]
 
 
 def spread_indices(count: int, most: int) -> Tensor:

@@ -10,133 +10,161 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share the mark; maps of pixels ``(H, W)
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from stages.watermark.evidence import (
+    EVIDENCE_OFFSETS,
     EXCLUSION,
-    LENGTH,
-    NEAR,
-    OFFSETS,
+    NEIGHBOR_OFFSETS,
+    OUTLINE_NATS,
     Evidence,
-    Undone,
-    outline_explained,
+    UndonePictures,
+    differently_marked,
+    explained_outline_part,
     pair_nats,
-    unlike,
 )
-from stages.watermark.find import ACROSS, Cut, Mark, dilated, outline_sides, pairs, solve
+from stages.watermark.gain import gain_per_pixel, is_clear, strict_outline_nats
+from stages.watermark.graph_cut import Cut, add_pair_costs, solve
 from stages.watermark.hypotheses import likely_colors
-from stages.watermark.search import is_clear, outline_length, strict_length
+from stages.watermark.mark import Mark, MarkedPictures, MarkLaw
+from stages.watermark.outline_law import outline_sides
+from stages.watermark.pixel_maps import ACROSS_OFFSETS, dilated
 
 MOST_PIECES = 4  # further pieces that are looked for at most
 COLORS = 4  # likely colours of either kind that are tried for a piece
-NEW = 0.15  # least difference between the colours of two pieces
-SMALLEST = 10  # least pixels of a piece that are no outline
-CORE = 0.1  # least part of a piece's pixels that are no outline
-PIECE_PART = 0.5
+LEAST_NEW_COLOR = 0.15  # least difference of a channel between the colours of two pieces
+LEAST_CORE = 10  # least pixels of a piece that are no outline
+LEAST_CORE_PART = 0.1  # least part of a piece's pixels that are no outline
+LEAST_GAIN_PART = 0.5
 """Part of the first piece's gain per outline pixel that every piece has to gain. On 20 drawn marks,
 parts of the scene that adjoin the mark had 0.48 at most, and most true pieces 0.65 to 1.7."""
-ADJOINING = 0.25  # part of a shadow's outline along which it adjoins other pieces
-EXPLAINED = 0.55
+LEAST_ADJOINING = 0.25  # part of a shadow's outline along which it adjoins other pieces
+LEAST_EXPLAINED = 0.55
 """Part of its outline's nats that a piece explains. On 20 drawn marks, true pieces that do not
 adjoin others explained 0.58 and more, and parts of the scene 0.52 at most. Four parts of a scene
 that adjoined a mark explained 0.31 to 0.48."""
-SETTLING = 1  # alternations of a piece's colour and its outline
+ALTERNATIONS = 1  # of a piece's colour and its outline
 
 
-def uniform_mark(like: Tensor, opacity: float, color: Tensor) -> Mark:
-    """Return the mark of one ``opacity`` and ``color`` (3,) that covers a whole picture.
+@dataclass(frozen=True)
+class PieceLimits:
+    """What a further piece is held to.
 
-    like: pictures ``(K, 3, H, W)`` of its size.
+    outline_nats: of its outline for a pair of neighbours.
+    least_gain: nats that it has to gain per pixel of its outline.
+    iterations: of a cut.
     """
-    matte = torch.full_like(like[0, :1], opacity)
-    return Mark(matte, matte * color.view(3, 1, 1), opacity, 0.0)
+
+    outline_nats: float
+    least_gain: float
+    iterations: int
 
 
-def with_piece(mark: Mark, piece: Mark, chosen: Tensor) -> Mark:
-    """Return ``mark`` with the matte and the ink of ``piece`` in the pixels ``chosen`` (H, W)."""
-    matte = torch.where(chosen, piece.matte, mark.matte)
-    return replace(mark, matte=matte, ink=torch.where(chosen, piece.ink, mark.ink))
+def with_all_pieces(marked: MarkedPictures, mark: Mark, iterations: int) -> Mark:
+    """Return ``mark`` with further pieces of other colours and the same opacity.
+
+    The piece that gains most is added first. Every piece has to gain, per pixel of its outline,
+    :data:`LEAST_GAIN_PART` of what the first one gains, and explain :data:`LEAST_EXPLAINED` of its
+    outline.
+
+    iterations: of a cut.
+    """
+    limits = PieceLimits(
+        strict_outline_nats(mark), LEAST_GAIN_PART * gain_per_pixel(mark), iterations
+    )
+    labels = mark.chosen.int()
+    for number in range(MOST_PIECES):
+        piece = best_piece(Evidence(marked, labels), mark, limits)
+        if piece is None:
+            break
+        mark = with_piece(mark, piece, piece.chosen)
+        labels = torch.where(piece.chosen, number + 2, labels)
+    if int(labels.max()) < 2:
+        return mark
+    evidence = Evidence(marked, labels)
+    for label in range(1, int(labels.max()) + 1):
+        mark = recolored(evidence, mark, labels == label)
+    return mark
 
 
-def piece_cut(evidence: Evidence, mark: Mark, piece: Mark, length: float = LENGTH) -> Cut:
+def best_piece(evidence: Evidence, mark: Mark, limits: PieceLimits) -> Mark | None:
+    """Return the further piece of ``mark`` that gains most, or None without a clear one."""
+    pictures = evidence.pictures
+    clean = mark.undone(pictures)
+    best: Mark | None = None
+    inside = evidence.marked.allowed > 0.5
+    colors = likely_colors(pictures, clean, inside, mark.opacity, COLORS)
+    for first_color in (*colors, torch.ones(3), torch.zeros(3)):
+        # A black piece is a shadow, which adjoins others. Much in a scene is black.
+        is_shadow = not bool(first_color.any())
+        color = first_color
+        for _ in range(1 + ALTERNATIONS):
+            piece = piece_of_color(evidence, mark, color, limits)
+            if piece is None:
+                break
+            if (
+                (best is None or piece.gain > best.gain)
+                and is_clear(piece, limits.least_gain)
+                and (adjoins(piece.chosen, mark) or not is_shadow)
+                and explains_outline(evidence, mark, piece)
+            ):
+                best = piece
+            color = piece_color(pictures, clean, mark.opacity, piece.chosen)
+    return best
+
+
+def piece_of_color(
+    evidence: Evidence, mark: Mark, color: Tensor, limits: PieceLimits
+) -> Mark | None:
+    """Return the piece of this ``color`` (3,) that gains most, or None without one."""
+    piece = uniform_mark(evidence.pictures, MarkLaw(mark.opacity, color))
+    cut = piece_cut(evidence, mark, piece, limits.outline_nats)
+    chosen = solve(cut, evidence.marked.allowed, limits.iterations)
+    # What the mark has already is no part of the piece.
+    is_new = (piece.ink - mark.ink).abs().amax(0) > LEAST_NEW_COLOR * mark.opacity
+    chosen = chosen & (is_new | ~mark.chosen)
+    # What is thinner than 3 pixels is the soft edge of another piece.
+    core = int(dilated(chosen, -1).sum())
+    if core < max(LEAST_CORE, LEAST_CORE_PART * int(chosen.sum())):
+        return None
+    gain = -piece_cut(evidence, mark, piece).cost(chosen)
+    return Mark(piece.matte * chosen, piece.ink * chosen, mark.opacity, gain)
+
+
+def piece_cut(
+    evidence: Evidence, mark: Mark, piece: Mark, outline_nats: float = OUTLINE_NATS
+) -> Cut:
     """Return the costs of a labelling: 0 where ``mark`` stays as it is, 1 where ``piece`` is.
 
     Two pixels that are marked in the same way differ as the texture around them does. Two that are
     not cost what they differ by once both are undone, and the outline between them.
 
-    piece: given for every pixel. length: nats of an outline for a pair of neighbours.
+    piece: given for every pixel. outline_nats: of an outline for a pair of neighbours.
     """
-    kept, new = (Undone.of(evidence.pictures, one) for one in (mark, piece))
-    unary = new.beyond - kept.beyond
+    kept, new = (UndonePictures.of(evidence.pictures, one) for one in (mark, piece))
+    # The labels (0, 0), (0, 1) and (1, 0) of a pixel and its partner.
+    labels = (kept, kept), (kept, new), (new, kept)
+    unary = new.range_nats - kept.range_nats
     weights = []
-    for offset in NEAR:
-        share = length / math.hypot(*offset)
-        stay, enter, leave = (
-            share * unlike(one, other, offset)
-            for one, other in ((kept, kept), (kept, new), (new, kept))
-        )
-        weights.append(add_pair(unary, offset, stay, enter, leave))
-    for offset, factors, same in zip(ACROSS, evidence.factors, evidence.stay, strict=True):
-        share = length / math.hypot(*offset)
-        counts = torch.maximum(*pairs(evidence.weight, offset))
+    for offset in NEIGHBOR_OFFSETS:
+        share = outline_nats / math.hypot(*offset)
+        costs = [share * differently_marked(one, other, offset) for one, other in labels]
+        weights.append(add_pair_costs(unary, offset, *costs))
+    for offset, factors, unchanged in zip(
+        ACROSS_OFFSETS, evidence.factors, evidence.unchanged_nats, strict=True
+    ):
+        share = outline_nats / math.hypot(*offset)
+        counts = evidence.pair_weight(offset)
         costs = []
-        for one, other in ((kept, kept), (kept, new), (new, kept)):
+        for one, other in labels:
             nats = (1 + EXCLUSION) * pair_nats(one, other, offset, factors)
-            costs.append(unlike(one, other, offset) * (counts * (nats - same) + share))
-        weights.append(add_pair(unary, offset, *costs))
-    return Cut(unary, tuple(weights), OFFSETS)
-
-
-def add_pair(
-    unary: Tensor, offset: tuple[int, int], stay: Tensor, enter: Tensor, leave: Tensor
-) -> Tensor:
-    """Add the costs of pairs to ``unary`` (H, W), and return the rest, which the cut pays for.
-
-    stay, enter, leave: costs ``(h, w)`` of the labels (0, 0), (0, 1) and (1, 0) at a pixel and its
-    partner. The labels (1, 1) cost nothing.
-    """
-    # Where both ways gain, keep the cheaper one and raise the other until a cut can express it.
-    lacks = (stay - enter - leave).clamp_min(0)
-    raised = enter + lacks, leave + lacks
-    leave, enter = (
-        torch.where(enter < leave, raised[1], leave),
-        torch.where(enter < leave, enter, raised[0]),
-    )
-    here, there = pairs(unary, offset)
-    here += leave - stay
-    there -= leave
-    return (enter + leave - stay).clamp_min(0)
-
-
-def all_pieces(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor, turns: int) -> Mark:
-    """Return ``mark`` with further pieces of other colours and the same opacity.
-
-    The piece that gains most is added first. Every piece has to gain, per pixel of its outline,
-    :data:`PIECE_PART` of what the first one gains, and explain :data:`EXPLAINED` of its outline.
-
-    allowed: ``(H, W)`` in [0, 1], 0 where no mark may be. weight: how much each pixel counts.
-    turns: iterations of a cut.
-    """
-    length = strict_length(mark)
-    least = PIECE_PART * mark.gain / max(1, outline_length(mark))
-    labels = (mark.matte[0] > 0).int()
-    for number in range(MOST_PIECES):
-        evidence = Evidence(pictures, weight, labels)
-        found = best_piece(evidence, mark, allowed, length, least, turns)
-        if found is None:
-            break
-        chosen = found.matte[0] > 0
-        mark = with_piece(mark, found, chosen)
-        labels = torch.where(chosen, number + 2, labels)
-    if int(labels.max()) < 2:
-        return mark
-    evidence = Evidence(pictures, weight, labels)
-    for label in range(1, int(labels.max()) + 1):
-        mark = recolored(evidence, mark, labels == label)
-    return mark
+            cost = counts * (nats - unchanged) + share
+            costs.append(differently_marked(one, other, offset) * cost)
+        weights.append(add_pair_costs(unary, offset, *costs))
+    return Cut(unary, tuple(weights), EVIDENCE_OFFSETS)
 
 
 def recolored(evidence: Evidence, mark: Mark, chosen: Tensor) -> Mark:
@@ -150,81 +178,28 @@ def recolored(evidence: Evidence, mark: Mark, chosen: Tensor) -> Mark:
         return mark
     pictures = evidence.pictures
     without = with_piece(mark, Mark.nothing(pictures), chosen)
-    clean = (pictures - without.ink) / (1 - without.matte)
-    color = piece_color(pictures, clean, mark.opacity, chosen)
+    color = piece_color(pictures, without.undone(pictures), mark.opacity, chosen)
     pieces = [
-        uniform_mark(pictures, mark.opacity, each)
+        uniform_mark(pictures, MarkLaw(mark.opacity, each))
         for each in (mark.color[:, chosen].mean(1), color)
     ]
     costs = [piece_cut(evidence, without, piece).cost(chosen) for piece in pieces]
     return with_piece(mark, pieces[1], chosen) if costs[1] < costs[0] else mark
 
 
-def best_piece(
-    evidence: Evidence, mark: Mark, allowed: Tensor, length: float, least: float, turns: int
-) -> Mark | None:
-    """Return the further piece of ``mark`` that gains most, or None without a clear one.
-
-    Arguments as in :func:`all_pieces`; length: see :func:`piece_cut`.
-    least: nats that a piece has to gain per pixel of its outline.
-    """
-    pictures = evidence.pictures
-    clean = (pictures - mark.ink) / (1 - mark.matte)
-    best: Mark | None = None
-    colors = likely_colors(pictures, clean, allowed > 0.5, mark.opacity, COLORS)
-    for first_color in (*colors, torch.ones(3), torch.zeros(3)):
-        # A black piece is a shadow, which adjoins others. Much in a scene is black.
-        is_shadow = not bool(first_color.any())
-        color = first_color
-        for _ in range(1 + SETTLING):
-            found = piece_of(evidence, mark, color, allowed, length, turns)
-            if found is None:
-                break
-            chosen = found.matte[0] > 0
-            if (
-                (best is None or found.gain > best.gain)
-                and is_clear(found, least)
-                and (adjoins(chosen, mark) or not is_shadow)
-                and explains(evidence, mark, found)
-            ):
-                best = found
-            color = piece_color(pictures, clean, mark.opacity, chosen)
-    return best
-
-
-def piece_of(
-    evidence: Evidence, mark: Mark, color: Tensor, allowed: Tensor, length: float, turns: int
-) -> Mark | None:
-    """Return the piece of this ``color`` (3,) that gains most, or None without one.
-
-    Other arguments as in :func:`best_piece`.
-    """
-    piece = uniform_mark(evidence.pictures, mark.opacity, color)
-    chosen = solve(piece_cut(evidence, mark, piece, length), allowed, turns)
-    # What the mark has already is no part of the piece.
-    is_new = (piece.ink - mark.ink).abs().amax(0) > NEW * mark.opacity
-    chosen = chosen & (is_new | (mark.matte[0] == 0))
-    # What is thinner than 3 pixels is the soft edge of another piece.
-    core = int(dilated(chosen, -1).sum())
-    if core < max(SMALLEST, CORE * int(chosen.sum())):
-        return None
-    gain = -piece_cut(evidence, mark, piece).cost(chosen)
-    return Mark(piece.matte * chosen, piece.ink * chosen, mark.opacity, gain)
-
-
 def adjoins(chosen: Tensor, mark: Mark) -> bool:
-    """Return whether :data:`ADJOINING` of the outline of ``chosen`` (H, W) lies along ``mark``.
+    """Return whether enough of the outline of ``chosen`` (H, W) lies along ``mark``.
 
     Things in the scene gain as much as pieces do, but seldom along the mark.
     """
     around = dilated(chosen, 3) & ~dilated(chosen, 1)
-    return int((around & (mark.matte[0] > 0)).sum()) > ADJOINING * int(around.sum())
+    return int((around & mark.chosen).sum()) > LEAST_ADJOINING * int(around.sum())
 
 
-def explains(evidence: Evidence, mark: Mark, piece: Mark) -> bool:
-    """Return whether ``piece`` explains :data:`EXPLAINED` of its outline beyond ``mark``."""
-    chosen = piece.matte[0] > 0
-    return outline_explained(evidence, mark, with_piece(mark, piece, chosen), chosen) > EXPLAINED
+def explains_outline(evidence: Evidence, mark: Mark, piece: Mark) -> bool:
+    """Return whether ``piece`` explains enough of its outline beyond ``mark``."""
+    after = with_piece(mark, piece, piece.chosen)
+    return explained_outline_part(evidence, mark, after, piece.chosen) > LEAST_EXPLAINED
 
 
 def piece_color(pictures: Tensor, clean: Tensor, opacity: float, chosen: Tensor) -> Tensor:
@@ -237,3 +212,15 @@ def piece_color(pictures: Tensor, clean: Tensor, opacity: float, chosen: Tensor)
         return pictures[0][:, chosen].median(1).values
     added = inner - (1 - opacity) * outer
     return (added.permute(1, 0, 2).flatten(1).median(1).values / opacity).clamp(0, 1)
+
+
+def uniform_mark(pictures: Tensor, law: MarkLaw) -> Mark:
+    """Return the mark of one opacity and colour that covers the whole ``pictures``."""
+    everywhere = torch.ones(pictures.shape[-2:], dtype=torch.bool)
+    return Mark.of_one_color(everywhere, law)
+
+
+def with_piece(mark: Mark, piece: Mark, chosen: Tensor) -> Mark:
+    """Return ``mark`` with the matte and the ink of ``piece`` in the pixels ``chosen`` (H, W)."""
+    matte = torch.where(chosen, piece.matte, mark.matte)
+    return replace(mark, matte=matte, ink=torch.where(chosen, piece.ink, mark.ink))

@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-AROUND = 20  # pixels to every side over which a spread is measured
-TAIL = 2.0
+SPREAD_RADIUS = 20  # pixels to every side over which a spread is measured
+DEGREES = 2.0
 """Degrees of freedom of the Student t distribution; :func:`student_likelihood` is written for 2."""
-TURNS = 4  # reweightings
-SHARED = 0.1  # part of the whole picture's spread in every local one
+REWEIGHTINGS = 4
+GLOBAL_PART = 0.1  # part of the whole picture's spread in every local one
 NOISE = 0.006  # standard deviation of the noise of an 8-bit picture: no spread is narrower
 ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 """Row and column of the six entries by which a symmetric matrix is held."""
-LEAST = 1e-4  # weight of a pair that is left out, so that every place has some weight
+LEAST_WEIGHT = 1e-4  # weight of a pair that is left out, so that every place has some weight
 UNIT = (1.0, 0.0, 0.0, 1.0, 0.0, 1.0)
 """Entries of the unit matrix."""
 
@@ -36,28 +36,30 @@ def whitening(difference: Tensor, kept: Tensor | None = None) -> Tensor:
 
     kept: the pairs that count, ``(h, w)``, boolean; by default all.
     """
-    counts = torch.ones_like(difference[0]) if kept is None else kept.float().clamp_min(LEAST)
-    around = _mean_around(counts[None], AROUND)
+    counts = (
+        torch.ones_like(difference[0]) if kept is None else kept.float().clamp_min(LEAST_WEIGHT)
+    )
+    around = _mean_around(counts[None], SPREAD_RADIUS)
     products = torch.stack([difference[row] * difference[column] for row, column in ENTRIES])
     unit = difference.new_tensor(UNIT).view(6, 1, 1)
     weight, factor = counts, products
-    for _ in range(TURNS):
+    for _ in range(REWEIGHTINGS):
         weighted = weight * products
-        spread = _mean_around(weighted, AROUND) / around
+        spread = _mean_around(weighted, SPREAD_RADIUS) / around
         whole = weighted.mean((1, 2), keepdim=True) / counts.mean()
-        spread = torch.lerp(spread, whole, SHARED) + NOISE**2 * unit
+        spread = torch.lerp(spread, whole, GLOBAL_PART) + NOISE**2 * unit
         factor = _inverse_root(spread)
-        weight = counts * (TAIL + 3) / (TAIL + squared_length(difference, factor))
+        weight = counts * (DEGREES + 3) / (DEGREES + squared_length(difference, factor))
     return factor
 
 
 def student_likelihood(squared: Tensor) -> Tensor:
     """Return the likelihood of differences of this squared whitened length, relative to length 0.
 
-    They follow Student's distribution in three dimensions, with :data:`TAIL` degrees of freedom:
-    ``(1 + squared / TAIL) ^ -2.5``, which is computed without a power for speed.
+    They follow Student's distribution in three dimensions, with :data:`DEGREES` degrees of freedom:
+    ``(1 + squared / DEGREES) ^ -2.5``, which is computed without a power for speed.
     """
-    ratio = squared.div(TAIL).add_(1)
+    ratio = squared.div(DEGREES).add_(1)
     return ratio.square().mul_(ratio.sqrt_()).reciprocal_()
 
 
@@ -93,14 +95,14 @@ def _inverse_root(spread: Tensor) -> Tensor:
     )
 
 
-def _mean_around(planes: Tensor, by: int) -> Tensor:
-    """Return the means of ``planes`` (C, h, w) over the pixels at most ``by`` away.
+def _mean_around(planes: Tensor, radius: int) -> Tensor:
+    """Return the means of ``planes`` (C, h, w) over the pixels at most ``radius`` away.
 
     Only pixels of the picture count. Running sums in double precision are fast although the window
     is large.
     """
-    side = 2 * by + 1
-    rows, columns = (_window_lengths(length, by) for length in planes.shape[1:])
+    side = 2 * radius + 1
+    rows, columns = (_window_lengths(length, radius) for length in planes.shape[1:])
     pixels = rows[:, None] * columns
     means = torch.empty(planes.shape, dtype=torch.float32)
     for plane, mean in zip(planes.cpu(), means, strict=True):
@@ -112,7 +114,7 @@ def _mean_around(planes: Tensor, by: int) -> Tensor:
     return means.to(planes)
 
 
-def _window_lengths(length: int, by: int) -> NDArray[np.int64]:
-    """Return how many of ``length`` places lie at most ``by`` away from each of them."""
+def _window_lengths(length: int, radius: int) -> NDArray[np.int64]:
+    """Return how many of ``length`` places lie at most ``radius`` away from each of them."""
     place = np.arange(length)
-    return np.minimum(place + by + 1, length) - np.maximum(place - by, 0)
+    return np.minimum(place + radius + 1, length) - np.maximum(place - radius, 0)

@@ -20,7 +20,8 @@ from stages.errors import UsageError
 from stages.segment.confidence import SEEN_ELSEWHERE, confidence_layers, expected_overlap
 from stages.segment.motion import WindowMotion
 from stages.watermark.effort import EFFORTS
-from stages.watermark.layers import WatermarkSurvey, separate
+from stages.watermark.layers import separate
+from stages.watermark.survey import WatermarkSurvey
 
 SIZE = (32, 48)
 

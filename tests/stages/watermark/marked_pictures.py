@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.context import FitSettings, Separation, SeparationContext
-from stages.watermark.layers import separate, survey
+from stages.watermark.layers import separate
+from stages.watermark.mark import MarkedPictures
+from stages.watermark.survey import survey
 
 SIZE = (72, 96)
 WHITE, RED = (1.0, 1.0, 1.0), (0.9, 0.1, 0.1)
@@ -99,6 +101,15 @@ def remixed(separated: Separation) -> Tensor:
     """Return the frames that the layers, rounded to 8 bits, mix to."""
     layers = {name: rounded(pixels) for name, pixels in separated.layers.items()}
     return (1 - layers["matte"]) * layers["clean"] + layers["matte"] * layers["watermark"]
+
+
+def searched(pictures: Tensor, allowed: Tensor | None = None) -> MarkedPictures:
+    """Return ``pictures`` (K, 3, H, W) as a search reads them, where every pixel counts.
+
+    allowed: ``(H, W)``, 0 where no mark may be; by default it may be anywhere.
+    """
+    everywhere = torch.ones(pictures.shape[-2:])
+    return MarkedPictures(pictures, everywhere if allowed is None else allowed, everywhere)
 
 
 def grass(size: tuple[int, int] = SIZE) -> Tensor:

@@ -10,8 +10,8 @@ from clips import drifting, psnr
 from marked_pictures import make_context, remove_mark
 from torch import Tensor
 
-from stages.watermark.standing import (
-    CERTAIN,
+from stages.watermark.standing_mark import (
+    CERTAIN_NATS,
     certain_standing_mark,
     filled_boxes,
     find_standing_mark,
@@ -47,9 +47,9 @@ def test_a_mark_of_any_color_stands_in_a_scene_that_pans(seed: int) -> None:
     standing = standing_pixels([frames])
     assert standing.are_enough
     found = find_standing_mark(frames, standing)
-    assert found is not None and found.strength > CERTAIN
+    assert found is not None and found.strength > CERTAIN_NATS
     assert found.mark.opacity == pytest.approx(opacity, abs=0.08)
-    assert (found.mark.hue - color.flatten()).abs().max() < 0.1
+    assert (found.mark.mean_color - color.flatten()).abs().max() < 0.1
     overlap = (found.mark.matte[0] > 0) & (where > 0.5)
     assert float(overlap.sum()) > 0.8 * float((where > 0.5).sum())
 
@@ -57,7 +57,7 @@ def test_a_mark_of_any_color_stands_in_a_scene_that_pans(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_stands_in_a_scene_that_pans(seed: int) -> None:
     standing = standing_pixels([scene(seed)])
-    assert standing.are_told and not standing.are_enough
+    assert standing.are_measured and not standing.are_enough
     assert certain_standing_mark(scene(seed)) is None
 
 
@@ -97,7 +97,7 @@ def test_a_still_scene_does_not_tell_what_stands() -> None:
     where, opacity, color = drawn_mark(0)
     still = scene(0)[:1].expand(COUNT, -1, -1, -1)
     frames = still * (1 - opacity * where) + opacity * where * color
-    assert not standing_pixels([frames]).are_told
+    assert not standing_pixels([frames]).are_measured
 
 
 def test_what_stands_is_boxed_part_by_part() -> None:

@@ -13,9 +13,10 @@ from torch import Tensor
 from stages.diagnosis import NOT_THERE, THERE, ClipSample
 from stages.watermark.diagnose import diagnose
 from stages.watermark.effort import EFFORTS
-from stages.watermark.lattice import Lattice, find_lattices, reduced
-from stages.watermark.tiled import LIKELY, find_tiled_mark
-from stages.watermark.tiles import TileLaw, Tiling, law_of, offsets, reach_of
+from stages.watermark.tile_lattice import Lattice, find_lattices, shortest_steps
+from stages.watermark.tile_law import TileLaw, fit_tile_law
+from stages.watermark.tiled_mark import LIKELY_STRENGTH, find_tiled_mark
+from stages.watermark.tiling import Tiling, offsets_from_middles, reach_of
 
 FAST = EFFORTS["fast"]
 
@@ -47,7 +48,7 @@ def test_the_steps_of_a_lattice_are_found(lattice: str) -> None:
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
 def test_a_photograph_has_no_lattice(name: str) -> None:
     found = find_lattices(as_tensor(photograph(name)))
-    assert not found or found[0].strength < LIKELY
+    assert not found or found[0].strength < LIKELY_STRENGTH
 
 
 def test_what_is_too_small_or_even_has_no_lattice() -> None:
@@ -56,14 +57,14 @@ def test_what_is_too_small_or_even_has_no_lattice() -> None:
 
 
 def test_the_shortest_steps_span_the_lattice() -> None:
-    first, second = reduced((100.0, 3.0), (170.0, 3.0))
+    first, second = shortest_steps((100.0, 3.0), (170.0, 3.0))
     assert abs(first[0] * second[1] - first[1] * second[0]) == pytest.approx(210)
     assert max(abs(value) for value in (*first, *second)) <= 35
 
 
 def test_every_pixel_belongs_to_the_nearest_tile() -> None:
     lattice = Lattice((10.0, 31.0), (40.0, -12.0), 9.0, 9)
-    away = offsets((120, 150), lattice, (17.0, 23.0))
+    away = offsets_from_middles((120, 150), lattice, (17.0, 23.0))
     assert away[:, 17, 23].tolist() == [0, 0]
     assert away[:, 27, 54].tolist() == [0, 0]
     assert away[:, 57, 11].tolist() == [0, 0]
@@ -85,7 +86,7 @@ def law_under(inside: Tensor, backs: Tensor) -> TileLaw:
     """Return the law of tiles ``backs`` (K, 3, h, w) that are ``inside`` in a square."""
     chosen = torch.zeros(backs.shape[-2:], dtype=torch.bool)
     chosen[12:28, 12:28] = True
-    law = law_of(torch.where(chosen, inside, backs), chosen)
+    law = fit_tile_law(torch.where(chosen, inside, backs), chosen)
     assert law is not None
     return law
 
@@ -96,12 +97,12 @@ def test_the_law_tells_a_mark_from_light_on_a_texture() -> None:
         torch.rand(12, 3, 5, 5, generator=generator), (40, 40), mode="bilinear"
     )
     mark = law_under(0.6 * backs + 0.4 * 0.8, backs)
-    assert mark.through == pytest.approx(0.6, abs=0.02)
+    assert mark.transmission == pytest.approx(0.6, abs=0.02)
     assert mark.color.tolist() == pytest.approx([0.8] * 3, abs=0.03)
     assert mark.surplus < 1.5
     even = 0.5 + 0.02 * torch.randn(12, 3, 40, 40, generator=generator)
     other = 0.8 + 0.02 * torch.randn(12, 3, 40, 40, generator=generator)
-    assert law_under(other, even).likeness < 0.3
+    assert law_under(other, even).correlation < 0.3
     light = torch.linspace(0.4, 1, 12).view(12, 1, 1, 1) * torch.ones(12, 3, 40, 40)
     assert law_under(0.5 * light, light).color.abs().max() < 0.02
 
@@ -138,7 +139,7 @@ def test_a_dark_pattern_under_uneven_light_is_no_mark() -> None:
     light = torch.nn.functional.interpolate(light, (200, 240), mode="bicubic")[0].clamp(0, 1)
     picture = (1 - 0.4 * joints) * (0.3 + 0.6 * light) * torch.ones(3, 1, 1)
     picture = picture + 0.004 * torch.randn(picture.shape, generator=generator)
-    assert find_lattices(picture)[0].strength > LIKELY
+    assert find_lattices(picture)[0].strength > LIKELY_STRENGTH
     assert find_tiled_mark(picture, FAST) is None
 
 
@@ -156,7 +157,7 @@ def test_no_pixel_lies_beyond_the_reach_of_a_tile(seed: int) -> None:
     second = (float(random.uniform(-9, 9)), float(random.uniform(24, 40)))
     lattice = Lattice(first, second, 20.0, 9)
     down, right = reach_of(lattice)
-    away = offsets((230, 260), lattice, (0.0, 0.0)).abs()
+    away = offsets_from_middles((230, 260), lattice, (0.0, 0.0)).abs()
     assert int(away[0].max()) <= down
     assert int(away[1].max()) <= right
 
@@ -167,7 +168,7 @@ def test_copies_of_one_picture_tell_no_law() -> None:
     copies = picture + 0.005 * torch.randn(8, 3, 40, 40, generator=random)
     chosen = torch.zeros(40, 40, dtype=torch.bool)
     chosen[12:28, 12:28] = True
-    assert law_of(copies, chosen) is None
+    assert fit_tile_law(copies, chosen) is None
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee"])

@@ -20,12 +20,14 @@ from marked_pictures import (
     scenes,
 )
 
-from stages.watermark import layers
+from stages.watermark import survey as survey_module
 from stages.watermark.effort import EFFORTS
-from stages.watermark.find import Mark
-from stages.watermark.layers import WatermarkSurvey, separate, survey
-from stages.watermark.notes import LEAST_SPAN, is_chance, mark_notes, spanned_part
-from stages.watermark.pictures import independent, motion_weight
+from stages.watermark.layers import separate
+from stages.watermark.mark import Mark
+from stages.watermark.notes import LEAST_SPAN, is_likely_scene, mark_notes, spanned_part
+from stages.watermark.pictures import independent_count, motion_weight
+from stages.watermark.survey import WatermarkSurvey, survey
+from stages.watermark.unknown_mark import LocatedMark
 
 
 def test_a_picture_with_a_box() -> None:
@@ -142,9 +144,9 @@ def test_a_tiny_clip_without_a_hint_is_left(size: tuple[int, int]) -> None:
 
 
 def test_frames_that_are_alike_count_as_one() -> None:
-    assert independent(scene().expand(5, -1, -1, -1)) == pytest.approx(1, abs=1e-3)
+    assert independent_count(scene().expand(5, -1, -1, -1)) == pytest.approx(1, abs=1e-3)
     noise = torch.rand(5, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    assert independent(noise) == pytest.approx(5, abs=0.2)
+    assert independent_count(noise) == pytest.approx(5, abs=0.2)
 
 
 def test_the_motion_weight_is_one_where_something_moves() -> None:
@@ -176,7 +178,7 @@ def test_a_doubtful_part_of_the_box_is_no_mark(doubtful: bool, part: float) -> N
     box[10:60, 10:90] = True
     place[10:60, 10 : 10 + round(part * 80)] = True
     mark = Mark(0.5 * place.float()[None], torch.zeros(3, *SIZE), 0.5, 1.0, doubtful=doubtful)
-    assert is_chance(mark, place, box) == (doubtful and part < LEAST_SPAN)
+    assert is_likely_scene(mark, place, box) == (doubtful and part < LEAST_SPAN)
 
 
 def test_nothing_outside_of_the_box_changes_when_a_matte_is_enlarged(
@@ -187,6 +189,6 @@ def test_nothing_outside_of_the_box_changes_when_a_matte_is_enlarged(
     area = (slice(0, SIZE[0]), slice(0, SIZE[1]))
     wide = torch.full((1, *SIZE), 0.5)
     found = Mark(wide, wide * torch.ones(3, 1, 1), 0.5, 1.0)
-    monkeypatch.setattr(layers, "locate_mark", lambda *_: (found, area))
+    monkeypatch.setattr(survey_module, "locate_mark", lambda *_: LocatedMark(found, area))
     facts = survey(frames, make_context(hint))
     assert torch.equal(facts.matte[0] > 0, hint[0, 0] > 0.5)

@@ -11,8 +11,8 @@ import torch
 from marked_pictures import SIZE, WHITE, letters, make_context, marked, remove_mark, scenes
 
 from stages.checkpoint import NoCheckpoints
-from stages.watermark.alone import separate_published
 from stages.watermark.fill import fill
+from stages.watermark.networks_alone import separate_published
 
 T = TypeVar("T")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from marked_pictures import SIZE, WHITE, box_around, letters, marked, scenes
+from marked_pictures import SIZE, WHITE, box_around, letters, marked, scenes, searched
 from torch import Tensor
 
 from stages.watermark.evidence import Evidence
-from stages.watermark.find import Cut, dilated
+from stages.watermark.graph_cut import Cut
 from stages.watermark.hypotheses import (
     LEAST_CHANNEL_DISTANCE,
     OPACITIES,
@@ -17,7 +17,9 @@ from stages.watermark.hypotheses import (
     likely_marks,
     likely_shared_marks,
 )
-from stages.watermark.search import find_mark, mark_at, mark_beyond_chance
+from stages.watermark.mark import MarkedPictures, MarkLaw
+from stages.watermark.pixel_maps import dilated
+from stages.watermark.search import best_mark, best_mark_beyond_chance, find_mark
 
 ORANGE = (0.95, 0.5, 0.05)
 
@@ -75,14 +77,15 @@ def test_gain_adds_up_to_the_cost() -> None:
 def test_dark_things_that_go_on_outside_of_the_box_are_no_mark() -> None:
     shape = (letters() > 0.5).float()
     frames, allowed = marked(striped(), shape, 0.5, WHITE), box_around(shape)[0, 0]
-    evidence = Evidence(frames, torch.ones(SIZE))
-    black, white = torch.zeros(3), torch.ones(3)
-    dark = mark_beyond_chance(evidence, 0.9, black, allowed, 80)
-    true = mark_beyond_chance(evidence, 0.5, white, allowed, 80)
-    assert dark.gain < 0.5 * mark_at(evidence, 0.9, black, allowed, 80).gain
+    evidence = Evidence(searched(frames, allowed))
+    black, white = MarkLaw(0.9, torch.zeros(3)), MarkLaw(0.5, torch.ones(3))
+    dark = best_mark_beyond_chance(evidence, black, 80)
+    true = best_mark_beyond_chance(evidence, white, 80)
+    assert dark.gain < 0.5 * best_mark(evidence, black, 80).gain
     assert true.gain > 2 * max(0.0, dark.gain)
-    found = find_mark(frames, allowed, torch.ones(SIZE), turns=60)
+    pictures = MarkedPictures.with_repetitions(frames, allowed, torch.ones(SIZE))
+    found = find_mark(pictures, iterations=60)
     assert found is not None
     assert abs(found.opacity - 0.5) < 0.05
-    missed = (shape[0, 0] > 0) & ~dilated(found.matte[0] > 0, 1)
+    missed = (shape[0, 0] > 0) & ~dilated(found.chosen, 1)
     assert float(missed.sum()) < 0.05 * float(shape.sum())

@@ -10,13 +10,14 @@ from marked_pictures import make_context, marked, psnr_inside, remove_mark, roun
 from torch import Tensor
 
 from stages.checkpoint_encoding import decode, encode
-from stages.watermark import known
+from stages.watermark import known_mark
 from stages.watermark.effort import Effort
-from stages.watermark.layers import WatermarkSurvey, separate, survey
+from stages.watermark.layers import separate
 from stages.watermark.mark_file import KERNELS, Drawing, MarkFile, MarkPlacement, resampling
+from stages.watermark.matched_filter import find_candidates
 from stages.watermark.notes import NOT_FOUND
-from stages.watermark.register import candidates
-from stages.watermark.register_fit import Registered, balanced_opacity
+from stages.watermark.placement_fit import FittedPlacement, balanced_opacity
+from stages.watermark.survey import WatermarkSurvey, survey
 
 FRAME = (72, 96)
 
@@ -88,9 +89,9 @@ def test_the_best_candidate_is_near_the_mark_and_its_opacity_is_measured(seed: i
     frames, _, place, opacity, _ = drawn_case(seed)
     mark = MarkFile.of_picture(ring())
     everywhere = torch.ones(FRAME, dtype=torch.bool)
-    best = candidates(frames, mark, everywhere, lambda done: None)[0]
+    best = find_candidates(frames, mark, everywhere, lambda done: None)[0]
     assert torch.allclose(torch.tensor(best.placement), torch.tensor(place), atol=3)
-    rough = Registered(place, 0.9 * opacity, Drawing(), 0.0)
+    rough = FittedPlacement(place, 0.9 * opacity, Drawing(), 0.0)
     assert abs(balanced_opacity(frames, mark, rough).opacity - opacity) < 0.03
 
 
@@ -98,9 +99,9 @@ def test_a_survey_with_a_known_mark_survives_a_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frames, _, place, opacity, _ = drawn_case(3)
-    drawn = Registered(place, opacity, Drawing(), 0.0)
-    monkeypatch.setattr(known, "_best", lambda *_: drawn)
-    monkeypatch.setattr(known, "candidates", lambda *_: [])
+    drawn = FittedPlacement(place, opacity, Drawing(), 0.0)
+    monkeypatch.setattr(known_mark, "_best", lambda *_: drawn)
+    monkeypatch.setattr(known_mark, "find_candidates", lambda *_: [])
     context = replace(make_context(), mark=ring(), force=True)
     facts = survey(frames, context)
     # What gains nothing is there only because the user wants it.

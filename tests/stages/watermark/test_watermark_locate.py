@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from marked_pictures import RED, SIZE, WHITE, letters, marked, scenes
+from marked_pictures import RED, SIZE, WHITE, letters, marked, scenes, searched
 from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
-from stages.watermark import layers, locate
+from stages.watermark import survey, unknown_mark
 from stages.watermark.effort import EFFORTS
-from stages.watermark.find import Mark
-from stages.watermark.locate import (
-    MANY,
-    MarkedPart,
+from stages.watermark.full_size_fit import (
+    LEAST_OTHER_PART,
     joined,
-    locate_mark,
-    other_colors,
+    other_colors_part,
     remeasured,
 )
-from stages.watermark.soft import inner_coverage, soft_outline
+from stages.watermark.mark import Mark
+from stages.watermark.soft_outline import inner_coverage, soft_outline
+from stages.watermark.unknown_mark import LocatedMark, SearchPlan, locate_mark
 
 
 def mark_of(chosen: Tensor, opacity: float, colors: Tensor) -> Mark:
@@ -46,9 +45,8 @@ def test_thin_strokes_are_as_opaque_as_they_were_drawn(opacity: float) -> None:
     chosen = torch.zeros(SIZE, dtype=torch.bool)
     chosen[10:66:12, 8:80] = chosen[11:67:12, 8:80] = True
     shape = soft_outline(chosen[None], 0.5)[None]
-    pictures, everywhere = marked(scenes(3), shape, opacity, WHITE), torch.ones(SIZE)
-    part = MarkedPart(pictures, everywhere, everywhere, ())
-    found = remeasured(part, mark_of(chosen, 0.7 * opacity, plane(WHITE)), 40)
+    pictures = searched(marked(scenes(3), shape, opacity, WHITE))
+    found = remeasured(pictures, mark_of(chosen, 0.7 * opacity, plane(WHITE)), 40)
     assert found.opacity == pytest.approx(opacity, abs=0.06)
 
 
@@ -57,10 +55,10 @@ def test_what_pictures_agree_on_joins_the_mark_or_makes_it_one_of_many_colors() 
     left = whole & (torch.arange(SIZE[1]) < 50)
     found = mark_of(left, 0.5, plane(WHITE))
     alike = mark_of(whole, 0.5, plane(WHITE))
-    assert other_colors(alike, found) == 0
+    assert other_colors_part(alike, found) == 0
     assert torch.equal(joined(alike, found).matte[0] > 0, whole)
     unlike = mark_of(whole, 0.5, torch.where(left, plane(WHITE), plane(RED)))
-    assert other_colors(unlike, found) > MANY
+    assert other_colors_part(unlike, found) > LEAST_OTHER_PART
     assert torch.equal(joined(unlike, found).matte, found.matte)
 
 
@@ -71,12 +69,11 @@ def test_force_takes_any_gain_where_nothing_is_found(monkeypatch: pytest.MonkeyP
         del given, more
         asked.append(least_gain)
 
-    monkeypatch.setattr(locate, "find_mark", find_nothing)
-    everywhere = torch.ones(SIZE)
+    monkeypatch.setattr(unknown_mark, "find_mark", find_nothing)
+    plan = SearchPlan(searched(scenes(2)), 2, are_alike=False)
     for force in (False, True):
         context = SeparationContext(FitSettings("fast"), force=force)
-        box = everywhere > 0
-        assert locate_mark(scenes(2), 2, box, everywhere, EFFORTS["fast"], context) is None
+        assert locate_mark(plan, EFFORTS["fast"], context) is None
     assert asked == [None, None, 0.0]
 
 
@@ -86,6 +83,6 @@ def test_a_mark_of_one_picture_without_a_hint_is_forced(
 ) -> None:
     found = mark_of(letters()[0, 0] > 0.5, 0.5, plane(WHITE))
     area = slice(0, SIZE[0]), slice(0, SIZE[1])
-    monkeypatch.setattr(layers, "locate_mark", lambda *given: (found, area))
+    monkeypatch.setattr(survey, "locate_mark", lambda *given: LocatedMark(found, area))
     context = SeparationContext(FitSettings("fast"), unordered=True, force=True)
-    assert layers.survey(scenes(count), context).forced == (count == 1)
+    assert survey.survey(scenes(count), context).forced == (count == 1)

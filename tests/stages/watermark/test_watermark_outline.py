@@ -7,11 +7,12 @@ import torch
 from marked_pictures import WHITE, letters, marked, psnr_inside, scene
 
 from stages.mixing.watermark_composite import WatermarkComposite
-from stages.watermark.outline import (
+from stages.watermark.outline_correction import (
     MATTE_ERROR,
+    UndoneMark,
     matte_rise,
     undone_covariance,
-    unmarked_odds,
+    unmarked_log_odds,
     with_likely_outline,
 )
 
@@ -37,7 +38,7 @@ def corrected_alone(
     undone: torch.Tensor, frames: torch.Tensor, matte: torch.Tensor, color: torch.Tensor
 ) -> torch.Tensor:
     """Return one picture with the most likely outline, as of a mark that it told by itself."""
-    return with_likely_outline(undone, frames, matte, color, [False], alone=True)
+    return with_likely_outline(undone, frames, UndoneMark(matte, color, True), [False])
 
 
 @pytest.mark.parametrize("seed", [5, 6])
@@ -84,7 +85,7 @@ def test_what_is_not_marked_stays_as_the_input(seed: int, opacity: float, share:
 def test_several_pictures_and_known_marks_are_not_guessed_to_be_unmarked() -> None:
     _, frames, matte, color, ring = too_wide(5, 0.6, 0.1)
     undone = WatermarkComposite(matte).reconcile(frames, frames, color)[0]
-    corrected = with_likely_outline(undone, frames, matte, color, [False], alone=False)
+    corrected = with_likely_outline(undone, frames, UndoneMark(matte, color, False), [False])
     assert not bool((corrected == frames).all(1)[0][ring].any())
 
 
@@ -104,7 +105,7 @@ def test_errors_lie_on_the_line_from_the_marks_color_unless_compressed() -> None
 
 
 def test_less_covered_pixels_are_likelier_to_be_unmarked() -> None:
-    odds = unmarked_odds(torch.linspace(0, 1, 11))
+    odds = unmarked_log_odds(torch.linspace(0, 1, 11))
     assert (odds.diff() < 0).all()
     assert odds[0] > 0
     assert odds[3] < 0

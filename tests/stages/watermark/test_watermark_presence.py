@@ -18,8 +18,9 @@ from marked_pictures import (
 from torch import Tensor
 
 from stages.watermark.effort import EFFORTS
-from stages.watermark.layers import WatermarkSurvey, separate, survey
+from stages.watermark.layers import separate
 from stages.watermark.presence import parts_in_time, shown_frames
+from stages.watermark.survey import WatermarkSurvey, survey
 
 COUNT = 14
 

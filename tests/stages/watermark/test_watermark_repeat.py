@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from clips import psnr
-from marked_pictures import WHITE, make_context, marked, psnr_inside, remove_mark, scene
+from marked_pictures import (
+    WHITE,
+    make_context,
+    marked,
+    psnr_inside,
+    remove_mark,
+    scene,
+    searched,
+)
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.watermark.compression import BLOCK, cosines, jpeg_quality, steps_at, without_rounding
 from stages.watermark.evidence import Evidence
-from stages.watermark.find import solve
-from stages.watermark.layers import extend_to_rim
-from stages.watermark.repeat import find_grid, sum_shifted
+from stages.watermark.graph_cut import solve
+from stages.watermark.jpeg_rounding import (
+    BLOCK,
+    cosine_basis,
+    jpeg_quality,
+    quantization_steps,
+    without_rounding,
+)
+from stages.watermark.mark import MarkLaw
+from stages.watermark.pixel_maps import inner_part
+from stages.watermark.repetition_grid import find_grid, sum_shifted
+from stages.watermark.survey import extend_to_rim
 
 SIZE = (192, 256)
 STEP = (61, 83)
@@ -52,7 +70,7 @@ def as_jpeg(picture: Tensor, quality: int) -> Tensor:
     picture: ``(3, H, W)`` in [0, 1]; its sides are divisible by 8.
     """
     height, width = picture.shape[-2:]
-    steps, basis = steps_at(quality)[0], cosines()
+    steps, basis = quantization_steps(quality)[0], cosine_basis()
     blocks = (
         (picture * 255 - 128).view(3, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(2, 3)
     )
@@ -85,16 +103,14 @@ def test_sum_shifted_adds_what_lies_at_each_shift() -> None:
 
 def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
     shape = ring_grid()[0, 0] > 0
-    frames, everywhere = marked(busy_scene(), ring_grid(), 0.3, WHITE), torch.ones(SIZE)
-    allowed = everywhere.clone()
-    allowed[0], allowed[-1], allowed[:, 0], allowed[:, -1] = 0, 0, 0, 0
+    frames = marked(busy_scene(), ring_grid(), 0.3, WHITE)
+    allowed = inner_part(torch.ones(SIZE))
     wrong = []
     repeated = find_grid(frames)
     assert repeated
     for shifts in ((), repeated):
-        found = solve(
-            Evidence(frames, everywhere, shifts=shifts).cut(0.3, torch.ones(3)), allowed, 100
-        )
+        evidence = Evidence(replace(searched(frames), shifts=shifts))
+        found = solve(evidence.cut(MarkLaw(0.3, torch.ones(3))), allowed, 100)
         wrong.append(int((found & ~shape).sum()))
     assert wrong[1] <= wrong[0]
     assert wrong[1] < 0.01 * int(shape.sum())
@@ -132,8 +148,8 @@ def test_the_quality_is_read_off_a_decoded_picture(quality: int) -> None:
 
 
 def test_the_cosine_basis_is_orthonormal() -> None:
-    assert torch.allclose(cosines() @ cosines().T, torch.eye(BLOCK), atol=1e-6)
-    first, _ = steps_at(50)
+    assert torch.allclose(cosine_basis() @ cosine_basis().T, torch.eye(BLOCK), atol=1e-6)
+    first, _ = quantization_steps(50)
     assert float(first[0, 0]) == 16
 
 

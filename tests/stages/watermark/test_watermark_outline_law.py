@@ -8,20 +8,12 @@ from clips import psnr
 from marked_pictures import RED, SIZE, WHITE, grass, letters, marked, scene, scenes
 from torch import Tensor
 
-from stages.watermark.find import (
-    OFFSETS,
-    Cut,
-    Mark,
-    PairCosts,
-    dilated,
-    expansion_move,
-    misfit,
-    opacity_and_color,
-    pairs,
-    shared_opacity,
-    solve,
-)
-from stages.watermark.fit import consensus
+from stages.watermark.consensus import consensus
+from stages.watermark.continuity import CUT_OFFSETS, PairCosts, expansion_move, misfit
+from stages.watermark.graph_cut import Cut, solve
+from stages.watermark.mark import Mark
+from stages.watermark.outline_law import fit_outline_law, shared_opacity
+from stages.watermark.pixel_maps import dilated, pixel_pairs
 from stages.watermark.texture import squared_length, student_likelihood, whitening
 
 
@@ -33,9 +25,9 @@ def student_nats_of(difference: Tensor, factor: Tensor) -> Tensor:
 def test_pairs_are_partners_in_every_direction() -> None:
     picture = torch.arange(12.0).view(3, 4)
     for offset in ((0, 1), (1, 0), (1, -1), (2, 2), (2, -2)):
-        here, there = pairs(picture, offset)
+        here, there = pixel_pairs(picture, offset)
         assert torch.equal(there - here, torch.full_like(here, 4 * offset[0] + offset[1]))
-    assert pairs(torch.zeros(2, 2), (0, 3))[0].numel() == 0
+    assert pixel_pairs(torch.zeros(2, 2), (0, 3))[0].numel() == 0
 
 
 def test_misfit_by_hand() -> None:
@@ -50,7 +42,11 @@ def test_a_cut_finds_the_cheapest_labels_of_all() -> None:
     unary = torch.randn(2, 3, generator=generator)
     empty = Cut(
         unary,
-        tuple(torch.rand(pairs(unary, offset)[0].shape, generator=generator) for offset in OFFSETS),
+        tuple(
+            torch.rand(pixel_pairs(unary, offset)[0].shape, generator=generator)
+            for offset in CUT_OFFSETS
+        ),
+        CUT_OFFSETS,
     )
     every = [
         torch.tensor([(number >> bit) & 1 for bit in range(6)]).view(2, 3) > 0
@@ -73,10 +69,10 @@ def test_undoing_the_true_mark_costs_less_than_leaving_it() -> None:
 def test_opacity_and_color_follow_from_the_outline(
     opacity: float, color: tuple[float, float, float]
 ) -> None:
-    found = opacity_and_color(marked(scenes(2), letters(), opacity, color), letters()[0, 0] > 0.5)
+    found = fit_outline_law(marked(scenes(2), letters(), opacity, color), letters()[0, 0] > 0.5)
     assert found is not None
-    assert found[0] == pytest.approx(opacity, abs=0.05)
-    assert torch.allclose(found[1], torch.tensor(color), atol=0.1)
+    assert found.opacity == pytest.approx(opacity, abs=0.05)
+    assert torch.allclose(found.color, torch.tensor(color), atol=0.1)
 
 
 def test_opacity_of_any_colors_from_several_pictures() -> None:
@@ -103,7 +99,7 @@ def test_dilated_both_ways() -> None:
 
 
 def test_a_difference_costs_more_where_its_color_is_rare() -> None:
-    differences = [there - here for here, there in (pairs(grass()[0], (0, 1)),)][0]
+    differences = [there - here for here, there in (pixel_pairs(grass()[0], (0, 1)),)][0]
     factor = whitening(differences)
     light = torch.tensor([0.07, 0.1, 0.03]).view(3, 1, 1).expand_as(differences)
     tint = torch.tensor([0.07, -0.1, 0.03]).view(3, 1, 1).expand_as(differences)

@@ -7,21 +7,21 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from stages.context import SeparationContext
-from stages.watermark.effort import SEARCHED
+from stages.watermark.effort import SEARCHED_PICTURES
 from stages.watermark.mark_file import MarkFile
+from stages.watermark.matched_filter import Candidate, find_candidates
 from stages.watermark.pictures import spread_indices
-from stages.watermark.register import Candidate, candidates
-from stages.watermark.register_fit import Registered, balanced_opacity, registered
+from stages.watermark.placement_fit import FittedPlacement, balanced_opacity, fit_placement
 
-LEAST_GAIN = 20.0
-"""Least gain of a mark that is there, in nats, see
-:class:`stages.watermark.register_fit.Registered`. Marks that are not there gained 11 at most in
-drawn pictures."""
+LEAST_PLACEMENT_GAIN = 20.0
+"""Least gain of a mark that is there, see
+:class:`stages.watermark.placement_fit.FittedPlacement`. Marks that are not there gained 11 at most
+in drawn pictures."""
 
 
 @dataclass(frozen=True)
 class KnownMark:
-    """Hold a known mark as it lies over the frames.
+    """A known mark as it lies over the frames.
 
     matte: ``(1, H, W)`` in [0, 1]. color: ``(3, H, W)`` in [0, 1], 0 where nothing is marked.
     found: where it lies, and its opacity.
@@ -29,12 +29,12 @@ class KnownMark:
 
     matte: Tensor
     color: Tensor
-    found: Registered
+    found: FittedPlacement
 
     @property
     def is_believed(self) -> bool:
-        """Return whether the mark gains enough to be there, rather than being forced."""
-        return self.found.gain > LEAST_GAIN
+        """Whether the mark gains enough to be there, rather than being forced."""
+        return self.found.gain > LEAST_PLACEMENT_GAIN
 
 
 def locate_known(sample: Tensor, box: Tensor, context: SeparationContext) -> KnownMark | None:
@@ -45,33 +45,32 @@ def locate_known(sample: Tensor, box: Tensor, context: SeparationContext) -> Kno
     """
     assert context.mark is not None, "the user gave a mark"
     mark = MarkFile.of_picture(context.mark)
-    pictures = sample[spread_indices(len(sample), SEARCHED)]
-    tried = candidates(
+    pictures = sample[spread_indices(len(sample), SEARCHED_PICTURES)]
+    candidates = find_candidates(
         pictures, mark, box, lambda done: context.progress(0.6 * done, "looking for the mark")
     )
-    found = _best(pictures, mark, tried, context)
-    if found is None or not context.should_separate(found.gain, LEAST_GAIN):
+    found = _best(pictures, mark, candidates, context)
+    if found is None or not context.should_separate(found.gain, LEAST_PLACEMENT_GAIN):
         return None
-    gain = found.gain
-    found = replace(balanced_opacity(pictures, mark, found), gain=gain)
+    found = replace(balanced_opacity(pictures, mark, found), gain=found.gain)
     frame = (sample.shape[-2], sample.shape[-1])
     drawn = mark.mark(found.placement, found.opacity, frame, found.drawing)
     return KnownMark(drawn.matte, drawn.color * (drawn.matte > 0), found)
 
 
 def _best(
-    pictures: Tensor, mark: MarkFile, tried: list[Candidate], context: SeparationContext
-) -> Registered | None:
+    pictures: Tensor, mark: MarkFile, candidates: list[Candidate], context: SeparationContext
+) -> FittedPlacement | None:
     """Return the first candidate that gains enough once it is refined, else the best one.
 
-    tried: the candidates, the most likely one first.
+    candidates: the most likely one first.
     """
-    best: Registered | None = None
-    for number, one in enumerate(tried):
-        found = registered(pictures, mark, one.placement)
+    best: FittedPlacement | None = None
+    for number, candidate in enumerate(candidates):
+        found = fit_placement(pictures, mark, candidate.placement)
         if best is None or found.gain > best.gain:
             best = found
-        if best.gain >= LEAST_GAIN:
+        if best.gain >= LEAST_PLACEMENT_GAIN:
             break
-        context.progress(0.6 + 0.4 * (number + 1) / len(tried), "fitting the mark")
+        context.progress(0.6 + 0.4 * (number + 1) / len(candidates), "fitting the mark")
     return best

@@ -6,12 +6,13 @@ Frames ``(T, 3, H, W)`` in [0, 1]; the mark is ``(1, 3, H, W)`` and its matte ``
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from stages.context import Note, Separation, SeparationContext
+from stages.context import Separation, SeparationContext
 from stages.coupled import watermark as coupled
 from stages.coupled.layers import PIXELS, coupled_steps
 from stages.mixing.psnr import psnr_of
@@ -23,10 +24,9 @@ from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
 from stages.published.watermark import PublishedMark, fit_watermark, whole_fit
 
-PASSES = 4
+MIXING_ROUNDS = 4
 """Rounds in which mark and clean frames are made to mix to the input, and clamped."""
-
-FAINT = 0.02
+LEAST_MATTE = 0.02
 """Matte of a coupled fit below which nothing is marked."""
 
 
@@ -46,23 +46,31 @@ def separate_published(frames: Tensor, box: Tensor, context: SeparationContext) 
     whole = whole_fit(len(frames))
     steps = planned_steps(lambda count: fit(fit_run(context, count)), whole, context)
     found = fit(fit_run(context, steps, fit_progress(context, "the published networks")))
-    report = {"fit_steps": float(steps), "whole_fit_steps": float(whole)}
-    layers = found.clean, found.mark, found.matte
-    notes = shortened_notes(steps, whole, len(frames))
-    return _finished(frames, box, layers, report, notes, time.monotonic() - began)
+    seconds = {"fit": time.monotonic() - began}
+    made = _separation(frames, box, found.clean, found.mark, found.matte)
+    return replace(
+        made,
+        report={"fit_steps": float(steps), "whole_fit_steps": float(whole), **made.report},
+        seconds=seconds,
+        notes=shortened_notes(steps, whole, len(frames)),
+    )
 
 
 def separate_coupled(frames: Tensor, box: Tensor, context: SeparationContext) -> Separation:
-    """Separate ``frames`` (T, 3, H, W) with coupled generators; arguments as above."""
+    """Separate ``frames`` (T, 3, H, W) with coupled generators.
+
+    box: ``(H, W)``, true where the mark may be.
+    """
     small = shrunk(frames, context.working_pixels(PIXELS))
     size = (small.shape[-2], small.shape[-1])
     fit = partial(coupled.fit_watermark, small, resize(box[None, None].float(), size))
     began = time.monotonic()
     steps = coupled_steps(lambda count: fit(fit_run(context, count)), context)
     clean, mark, matte = fit(fit_run(context, steps, fit_progress(context, "networks")))
-    matte = torch.where(matte > FAINT, matte, torch.zeros(()))
-    layers = clean, mark, matte
-    return _finished(frames, box, layers, {"fit_steps": float(steps)}, (), time.monotonic() - began)
+    matte = torch.where(matte > LEAST_MATTE, matte, torch.zeros(()))
+    seconds = {"fit": time.monotonic() - began}
+    made = _separation(frames, box, clean, mark, matte)
+    return replace(made, report={"fit_steps": float(steps), **made.report}, seconds=seconds)
 
 
 def mix_back(frames: Tensor, clean: Tensor, mark: Tensor, matte: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,26 +80,25 @@ def mix_back(frames: Tensor, clean: Tensor, mark: Tensor, matte: Tensor) -> tupl
     far as something of them shows through.
     """
     model = WatermarkComposite(matte)
-    through = (matte > 0) & (matte < MOST_OPAQUE)
-    for _ in range(PASSES):
-        rest = model.residual(frames, clean, mark).mean(0, keepdim=True)
-        mark = torch.where(matte > 0, mark + rest / matte.clamp_min(FAINT), mark).clamp(0, 1)
+    is_translucent = (matte > 0) & (matte < MOST_OPAQUE)
+    for _ in range(MIXING_ROUNDS):
+        residual = model.residual(frames, clean, mark).mean(0, keepdim=True)
+        corrected = mark + residual / matte.clamp_min(LEAST_MATTE)
+        mark = torch.where(matte > 0, corrected, mark).clamp(0, 1)
         moved = model.reconcile(frames, clean, mark)[0]
-        clean = torch.where(through, moved, clean)
+        clean = torch.where(is_translucent, moved, clean)
     return clean, mark
 
 
-def _finished(
-    frames: Tensor,
-    box: Tensor,
-    layers: tuple[Tensor, Tensor, Tensor],
-    report: dict[str, float],
-    notes: tuple[Note, ...],
-    spent: float,
+def _separation(
+    frames: Tensor, box: Tensor, clean: Tensor, mark: Tensor, matte: Tensor
 ) -> Separation:
-    """Return the layers at full size, made to mix to the input; outside the box nothing changes."""
+    """Return the layers at full size, made to mix to the input; outside the box nothing changes.
+
+    clean, mark, matte: at the size of the fit.
+    """
     size = (frames.shape[-2], frames.shape[-1])
-    clean, mark, matte = (resize(layer, size).clamp(0, 1) for layer in layers)
+    clean, mark, matte = (resize(layer, size).clamp(0, 1) for layer in (clean, mark, matte))
     matte = matte * box
     clean = torch.where(matte > 0, clean, frames)
     clean, mark = mix_back(frames, clean, mark, matte)
@@ -99,7 +106,5 @@ def _finished(
     return Separation(
         {"clean": clean, "watermark": mark, "matte": matte},
         frozenset({"watermark", "matte"}),
-        {**report, "reconstruction_psnr": psnr_of(error)},
-        {"fit": spent},
-        notes=notes,
+        {"reconstruction_psnr": psnr_of(error)},
     )

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.watermark.find import Mark, inner_pixels
+from stages.watermark.mark import Mark
+from stages.watermark.outline_law import inner_pixels
 
-REACH = 3  # pixels to each side that a Gaussian covers
+KERNEL_REACH = 3  # pixels to each side that a Gaussian covers
+CONTINUED = 2  # pixels around a mark to which its colour is continued
 USUAL_SOFTNESS = 0.5  # standard deviation of a usual outline, in pixels
 
 
@@ -55,19 +57,23 @@ def soft_colors(mark: Mark, softness: float) -> Tensor:
 
 def _blurred(planes: Tensor, deviation: float) -> Tensor:
     """Return ``planes`` (C, H, W) blurred by a Gaussian of this standard deviation in pixels."""
-    place = torch.arange(-REACH, REACH + 1, dtype=torch.float32)
+    place = torch.arange(-KERNEL_REACH, KERNEL_REACH + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (place / deviation).square())
     kernel = kernel / kernel.sum()
-    soft = F.pad(planes[:, None], (REACH,) * 4, mode="replicate")
+    soft = F.pad(planes[:, None], (KERNEL_REACH,) * 4, mode="replicate")
     soft = F.conv2d(soft, kernel.view(1, 1, 1, -1))
     return F.conv2d(soft, kernel.view(1, 1, -1, 1))[:, 0]
 
 
 def continued(color: Tensor, chosen: Tensor) -> Tensor:
-    """Return ``color`` (3, H, W) with that of ``chosen`` (1, H, W) extended to 2 pixels around."""
+    """Return ``color`` (3, H, W) with that of ``chosen`` (1, H, W) extended to the pixels around.
+
+    It reaches :data:`CONTINUED` pixels far.
+    """
     known = chosen.float()
-    total = F.avg_pool2d((color * known)[None], 5, 1, 2)[0]
-    count = F.avg_pool2d(known[None], 5, 1, 2)[0]
+    side = 2 * CONTINUED + 1
+    total = F.avg_pool2d((color * known)[None], side, 1, CONTINUED)[0]
+    count = F.avg_pool2d(known[None], side, 1, CONTINUED)[0]
     mean = total / count.clamp_min(1e-6)
-    is_near = F.max_pool2d(known[None], 5, 1, 2)[0] > 0
+    is_near = F.max_pool2d(known[None], side, 1, CONTINUED)[0] > 0
     return torch.where(chosen, color, torch.where(is_near, mean, color)).clamp(0, 1)

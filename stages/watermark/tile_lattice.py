@@ -18,31 +18,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Step = tuple[float, float]
+from stages.watermark.pictures import FAINT_EDGE, signed_edges
 
-SOFT = 0.02
-"""Strength above which edges count alike. A translucent mark's edges are weaker than many of the
-scene's."""
+Step = tuple[float, float]
 LEAST_STEP = 24
 """Pixels between two repetitions, at least. So single blocks of a codec (8 or 16) are left out."""
 LEAST_SIDE = 120
 """Pixels of a picture's shorter side, at least. A smaller one shows too few repetitions."""
-OVERLAP = 0.12  # least part of the picture's area that a shift must leave in common
-BAND = 20
+LEAST_OVERLAP = 0.12  # part of the picture's area that a shift must leave in common
+SMOOTHED_SHIFTS = 20
 """Shifts of fewer pixels than this are what the smoothed spectrum describes."""
 PEAKS = 24  # highest peaks, of which two span the lattice
-APART = 4  # pixels between two peaks
+PEAK_DISTANCE = 4  # pixels between two peaks
+MAD_TO_DEVIATION = 1.4826
+"""Standard deviation of Gaussian noise, as a multiple of its median absolute deviation."""
 LEAST_SHIFTS = 4  # fewest shifts of a lattice
 LEAST_SINE = 0.35  # least sine of the angle between the two spanning steps
-NEAR = 2  # pixels around a place of the lattice in which its peak is looked for
-COUNTED = 2.0  # standard deviations above which a peak counts where the steps are measured
-SNAP = 0.12
+NEARBY = 2  # pixels around a place of the lattice in which its peak is looked for
+LEAST_PEAK = 2.0  # standard deviations above which a shift is a peak
+WHOLE_TOLERANCE = 0.12
 """Pixels from a whole number within which a step is rounded to it."""
+LEAST_MEASURED = 3  # fewest peaks from which the steps are measured
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """Hold a lattice: all whole multiples of two steps and their sums.
+    """A lattice: all whole multiples of two steps and their sums.
 
     first, second: the steps, the shortest ones that span it. They need not be whole.
     strength: by how many standard deviations of shifts without repetition its shifts agree
@@ -57,18 +58,23 @@ class Lattice:
 
     @property
     def area(self) -> float:
-        """Return the area of its cell in pixels."""
+        """The area of its cell in pixels."""
         return abs(self.first[0] * self.second[1] - self.first[1] * self.second[0])
 
     @property
     def is_whole(self) -> bool:
-        """Return whether its steps are whole pixels, so that every repetition is the same."""
+        """Whether its steps are whole pixels, so that every repetition is the same."""
         return all(value == round(value) for value in (*self.first, *self.second))
+
+    @property
+    def basis(self) -> Tensor:
+        """Its two steps, one a row, ``(2, 2)`` in double precision."""
+        return torch.tensor([self.first, self.second], dtype=torch.float64)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Hold how well edges agree at every shift.
+    """How well edges agree at every shift.
 
     z_scores: standard deviations from the median of all shifts, ``(2 H, 2 W)``, with the shift
         (0, 0) at (H, W).
@@ -82,8 +88,56 @@ class Agreement:
 
     @property
     def center(self) -> tuple[int, int]:
-        """Return the row and the column of the shift (0, 0)."""
+        """The row and the column of the shift (0, 0)."""
         return self.z_scores.shape[-2] // 2, self.z_scores.shape[-1] // 2
+
+
+def find_lattices(picture: Tensor, most: int = 1) -> list[Lattice]:
+    """Return the lattices on which edges of ``picture`` (3, H, W) repeat, the strongest first.
+
+    One is returned whenever two peaks span one; its strength tells whether that is chance. The
+    shifts of one lattice do not count for the next ones, so a texture of the scene does not hide a
+    mark.
+
+    most: how many lattices are returned at most.
+    """
+    found: list[Lattice] = []
+    if min(picture.shape[-2:]) < LEAST_SIDE:
+        return found
+    agreement = edge_agreement(picture)
+    while len(found) < most:
+        best = _strongest_lattice(agreement)
+        if best is None:
+            break
+        found.append(with_measured_steps(agreement, best))
+        _clear_shifts(agreement, found[-1])
+    return found
+
+
+def _strongest_lattice(agreement: Agreement) -> Lattice | None:
+    """Return the strongest lattice that two of the highest peaks span, or None."""
+    best: Lattice | None = None
+    for first, second in combinations(highest_peaks(agreement), 2):
+        steps = shortest_steps(first, second)
+        if not spans_a_lattice(*steps):
+            continue
+        tried = lattice_of(agreement, *steps)
+        is_stronger = best is None or tried.strength > best.strength
+        if tried.shifts >= LEAST_SHIFTS and is_stronger:
+            best = tried
+    return best
+
+
+def _clear_shifts(agreement: Agreement, lattice: Lattice) -> None:
+    """Set the agreement at the shifts of ``lattice``, and around them, to 0."""
+    height, width = agreement.center
+    _, steps = shifts_of(agreement, lattice.first, lattice.second)
+    for row, column in [*steps.tolist(), *(-steps).tolist()]:
+        near = (
+            slice(height + row - PEAK_DISTANCE, height + row + PEAK_DISTANCE + 1),
+            slice(width + column - PEAK_DISTANCE, width + column + PEAK_DISTANCE + 1),
+        )
+        agreement.z_scores[near] = 0
 
 
 def edge_agreement(picture: Tensor) -> Agreement:
@@ -95,34 +149,20 @@ def edge_agreement(picture: Tensor) -> Agreement:
     height, width = picture.shape[-2:]
     rows, columns = (torch.arange(2 * side) - side for side in (height, width))
     overlap = ((height - rows.abs())[:, None] * (width - columns.abs())[None]).float()
-    valid = overlap > OVERLAP * height * width
+    valid = overlap > LEAST_OVERLAP * height * width
     valid &= rows[:, None].square() + columns[None].square() >= LEAST_STEP**2
     if not bool(valid.any()):
         return Agreement(torch.zeros_like(overlap), overlap, valid)
     z_scores = torch.zeros_like(overlap)
-    for planes in (signed_edges(picture), turned_edges(picture)):
-        one = whitened_autocorrelation(planes) / overlap.clamp_min(1).sqrt()
-        known = one[valid]
-        middle = known.median()
-        spread = (known - middle).abs().median() * 1.4826
-        z_scores += (one - middle) / spread.clamp_min(1e-9) / 2**0.5
+    for planes in (signed_edges(picture), unsigned_edges(picture)):
+        correlation = whitened_autocorrelation(planes) / overlap.clamp_min(1).sqrt()
+        median = correlation[valid].median()
+        deviation = (correlation[valid] - median).abs().median() * MAD_TO_DEVIATION
+        z_scores += (correlation - median) / deviation.clamp_min(1e-9) / 2**0.5
     return Agreement(z_scores, overlap, valid)
 
 
-def signed_edges(picture: Tensor) -> Tensor:
-    """Return the edges of ``picture`` (3, H, W) at about equal strength, ``(6, H, W)``."""
-    height, width = picture.shape[-2:]
-    planes = []
-    for down, right in ((0, 1), (1, 0)):
-        edge = F.pad(
-            picture[:, down:, right:] - picture[:, : height - down, : width - right],
-            (0, right, 0, down),
-        )
-        planes.append(edge / (edge.square().sum(0) + SOFT**2).sqrt())
-    return torch.cat(planes)
-
-
-def turned_edges(picture: Tensor) -> Tensor:
+def unsigned_edges(picture: Tensor) -> Tensor:
     """Return the directions of the edges of ``picture`` (3, H, W) without sign, ``(2, H, W)``.
 
     The two planes are the cosine and the sine of twice the angle.
@@ -132,7 +172,7 @@ def turned_edges(picture: Tensor) -> Tensor:
     )
     cosine = (beside.square() - below.square()).sum(0)
     sine = 2 * (beside * below).sum(0)
-    strength = (cosine.square() + sine.square()).sqrt() + SOFT**2
+    strength = (cosine.square() + sine.square()).sqrt() + FAINT_EDGE**2
     return torch.stack([cosine, sine]) / strength
 
 
@@ -145,9 +185,11 @@ def whitened_autocorrelation(planes: Tensor) -> Tensor:
     size = cv2.getOptimalDFTSize(2 * height), cv2.getOptimalDFTSize(2 * width)
     planes = planes - planes.mean((-2, -1), keepdim=True)
     power = torch.fft.fft2(planes, s=size).abs().square().sum(0)
-    around = torch.fft.fft2(torch.fft.ifft2(power).real * near_window(size)).real
-    total = torch.fft.ifft2(power / around.clamp_min(1e-6 * float(power.mean()))).real
-    return torch.roll(total, (height, width), (0, 1))[: 2 * height, : 2 * width]
+    smoothed = torch.fft.fft2(torch.fft.ifft2(power).real * near_window(size)).real
+    whitened = power / smoothed.clamp_min(1e-6 * float(power.mean()))
+    return torch.roll(torch.fft.ifft2(whitened).real, (height, width), (0, 1))[
+        : 2 * height, : 2 * width
+    ]
 
 
 def near_window(size: tuple[int, int]) -> Tensor:
@@ -157,47 +199,10 @@ def near_window(size: tuple[int, int]) -> Tensor:
     """
     lines = []
     for side in size:
-        away = torch.arange(side, dtype=torch.float32)
-        away = torch.minimum(away, side - away)
-        lines.append(torch.exp(-0.5 * (away / (BAND / 2.5)).square()))
+        shift = torch.arange(side, dtype=torch.float32)
+        shift = torch.minimum(shift, side - shift)
+        lines.append(torch.exp(-0.5 * (shift / (SMOOTHED_SHIFTS / 2.5)).square()))
     return lines[0][:, None] * lines[1][None]
-
-
-def find_lattices(picture: Tensor, most: int = 1) -> list[Lattice]:
-    """Return the lattices on which edges of ``picture`` (3, H, W) repeat, the strongest first.
-
-    One is returned whenever two peaks span one; its strength tells whether that is chance. The
-    shifts of one lattice do not count for the next ones, so a texture of the scene does not hide a
-    mark.
-
-    most: how many lattices are returned at most.
-    """
-    height, width = picture.shape[-2:]
-    found: list[Lattice] = []
-    if min(height, width) < LEAST_SIDE:
-        return found
-    agreement = edge_agreement(picture)
-    while len(found) < most:
-        best: Lattice | None = None
-        for first, second in combinations(highest_peaks(agreement), 2):
-            pair = reduced(first, second)
-            if not spans(*pair):
-                continue
-            tried = lattice_of(agreement, *pair)
-            is_stronger = best is None or tried.strength > best.strength
-            if tried.shifts >= LEAST_SHIFTS and is_stronger:
-                best = tried
-        if best is None:
-            break
-        found.append(measured(agreement, best))
-        _, steps = shifts_of(agreement, found[-1].first, found[-1].second)
-        for row, column in [*steps.tolist(), *(-steps).tolist()]:
-            near = (
-                slice(height + row - APART, height + row + APART + 1),
-                slice(width + column - APART, width + column + APART + 1),
-            )
-            agreement.z_scores[near] = 0
-    return found
 
 
 def highest_peaks(agreement: Agreement) -> list[Step]:
@@ -206,7 +211,7 @@ def highest_peaks(agreement: Agreement) -> list[Step]:
     height, width = agreement.center
     valid[:height] = False  # the same shifts again, the other way
     valid[height, :width] = False
-    highest = F.max_pool2d(z_scores[None, None], 2 * APART + 1, 1, APART)[0, 0]
+    highest = F.max_pool2d(z_scores[None, None], 2 * PEAK_DISTANCE + 1, 1, PEAK_DISTANCE)[0, 0]
     top = torch.where(
         valid & (z_scores == highest), z_scores, torch.full_like(z_scores, -torch.inf)
     )
@@ -214,11 +219,11 @@ def highest_peaks(agreement: Agreement) -> list[Step]:
     return [
         (float(int(place) // (2 * width) - height), float(int(place) % (2 * width) - width))
         for value, place in zip(values, places, strict=True)
-        if value > COUNTED
+        if value > LEAST_PEAK
     ]
 
 
-def reduced(first: Step, second: Step) -> tuple[Step, Step]:
+def shortest_steps(first: Step, second: Step) -> tuple[Step, Step]:
     """Return the shortest two steps that span the same lattice (Lagrange and Gauss)."""
     one, other = torch.tensor(first).double(), torch.tensor(second).double()
     while True:
@@ -231,7 +236,7 @@ def reduced(first: Step, second: Step) -> tuple[Step, Step]:
     return (float(one[0]), float(one[1])), (float(other[0]), float(other[1]))
 
 
-def spans(first: Step, second: Step) -> bool:
+def spans_a_lattice(first: Step, second: Step) -> bool:
     """Return whether two steps are long enough, and differ in direction."""
     lengths = [(step[0] ** 2 + step[1] ** 2) ** 0.5 for step in (first, second)]
     area = abs(first[0] * second[1] - first[1] * second[0])
@@ -253,7 +258,7 @@ def shifts_of(agreement: Agreement, first: Step, second: Step) -> tuple[Tensor, 
     multiples = torch.cartesian_prod(ones, others)
     multiples = multiples[(multiples[:, 0] > 0) | ((multiples[:, 0] == 0) & (multiples[:, 1] > 0))]
     steps = (multiples.double() @ basis).round().long()
-    inside = (steps[:, 0].abs() < height - NEAR) & (steps[:, 1].abs() < width - NEAR)
+    inside = (steps[:, 0].abs() < height - NEARBY) & (steps[:, 1].abs() < width - NEARBY)
     multiples, steps = multiples[inside], steps[inside]
     kept = agreement.valid[height + steps[:, 0], width + steps[:, 1]]
     return multiples[kept], steps[kept]
@@ -273,7 +278,7 @@ def lattice_of(agreement: Agreement, first: Step, second: Step) -> Lattice:
     return Lattice(first, second, float(total), len(steps))
 
 
-def measured(agreement: Agreement, lattice: Lattice) -> Lattice:
+def with_measured_steps(agreement: Agreement, lattice: Lattice) -> Lattice:
     """Return ``lattice`` with its steps fitted to the peaks near its shifts, if that is better.
 
     Steps that are nearly whole become whole: most programs place a mark at whole pixels.
@@ -282,21 +287,21 @@ def measured(agreement: Agreement, lattice: Lattice) -> Lattice:
     height, width = agreement.center
     places, weights = [], []
     for down, right in steps.tolist():
-        row, column = height + down - NEAR, width + right - NEAR
-        part = agreement.z_scores[row : row + 2 * NEAR + 1, column : column + 2 * NEAR + 1]
-        below, beside = divmod(int(part.argmax()), 2 * NEAR + 1)
-        places.append((down + below - NEAR, right + beside - NEAR))
-        weights.append(float(part.max()) if float(part.max()) > COUNTED else 0.0)
-    if sum(weight > 0 for weight in weights) < 3:
+        row, column = height + down - NEARBY, width + right - NEARBY
+        part = agreement.z_scores[row : row + 2 * NEARBY + 1, column : column + 2 * NEARBY + 1]
+        below, beside = divmod(int(part.argmax()), 2 * NEARBY + 1)
+        places.append((down + below - NEARBY, right + beside - NEARBY))
+        weights.append(float(part.max()) if float(part.max()) > LEAST_PEAK else 0.0)
+    if sum(weight > 0 for weight in weights) < LEAST_MEASURED:
         return lattice
     scale = torch.tensor(weights, dtype=torch.float64).clamp_min(0)[:, None].sqrt()
-    answer = torch.linalg.lstsq(
+    fitted = torch.linalg.lstsq(
         scale * multiples.double(), scale * torch.tensor(places, dtype=torch.float64)
     ).solution
-    near = answer.round()
-    answer = torch.where((answer - near).abs() < SNAP, near, answer)
-    (down, right), (below, beside) = answer.tolist()
-    if not spans((down, right), (below, beside)):
+    whole = fitted.round()
+    fitted = torch.where((fitted - whole).abs() < WHOLE_TOLERANCE, whole, fitted)
+    (down, right), (below, beside) = fitted.tolist()
+    if not spans_a_lattice((down, right), (below, beside)):
         return lattice
     found = lattice_of(agreement, (down, right), (below, beside))
     return found if found.strength > lattice.strength else lattice

@@ -6,8 +6,8 @@ import pytest
 import torch
 from clips import drifting
 
-from stages.watermark.find import Mark
-from stages.watermark.stays import error_beside_motion
+from stages.watermark.mark import Mark
+from stages.watermark.scene_motion import error_beside_motion
 
 SIZE = (90, 160)
 OPACITY = 0.7
