@@ -223,11 +223,12 @@ def _counting(ignored: Mask | None, size: tuple[int, int], blocks: tuple[int, ..
     return blocked(large, rows, columns)[0, ..., 0]
 
 
-def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64]) -> float:
+def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64], *, related: bool = False) -> float:
     """Return whether the frames between two pictures have the contrast of one picture or of two.
 
     frames: ``(n + 2, H, W, 3)``, the two pictures first and last. mix: the last one's weights in
-    the frames between them, ``(n,)``.
+    the frames between them, ``(n,)``. related: whether the pictures may have something in common
+    in the same places, as where one is a mixture with the other. That is reckoned with then.
 
     Returns about 1 for the contrast of one picture and about 0 for that of a mixture of two.
     Contrasts of unrelated pictures add up as squares, so that a mixture loses half of them in its
@@ -241,6 +242,10 @@ def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64]) -> float:
     for pictures in (grays, np.stack([cv2.GaussianBlur(gray, (0, 0), 1) for gray in grays])):
         contrast = _contrasts(pictures, 1, ignored) + _contrasts(pictures, 2, ignored)
         of_two = (1 - mix) ** 2 * contrast[0] + mix**2 * contrast[-1]
+        if related:
+            both = pictures[0] + pictures[-1]
+            sums = _contrasts(both[None], 1, ignored) + _contrasts(both[None], 2, ignored)
+            of_two = of_two + mix * (1 - mix) * (sums[0] - contrast[0] - contrast[-1])
         of_one = (1 - mix) * contrast[0] + mix * contrast[-1]
         answers.append(
             float((contrast[1:-1] - of_two).sum() / max(float((of_one - of_two).sum()), 1e-9))

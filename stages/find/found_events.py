@@ -52,6 +52,10 @@ class FoundEvents:
         """Add a transition that the user gave."""
         self._add(look, measured.fit, measured.span)
 
+    def add_cut_off(self, look: Look, fit: TransitionFit) -> None:
+        """Add a transition that is cut off, whose model cannot be tested against clean frames."""
+        self._add(look, fit, (fit.before + 1, fit.after - 1))
+
     def add_transition(
         self, look: Look, fit: TransitionFit, beside: Sequence[tuple[int, int]] = ()
     ) -> None:

@@ -176,9 +176,12 @@ def error_of_mixture(one: Array, other: Array, frames: Array) -> float:
     return float(np.mean(errors)) / power
 
 
-def has_contrast_of_mixture(found: TransitionFit, frames: Array) -> bool:
-    """Return whether frames ``(T, H, W, 3)`` of a dissolve have the contrast of two pictures."""
+def has_contrast_of_mixture(found: TransitionFit, frames: Array, *, related: bool = False) -> bool:
+    """Return whether frames ``(T, H, W, 3)`` of a dissolve have the contrast of two pictures.
+
+    related: as of :func:`stages.find.features.contrast_ratio`.
+    """
     part = frames[found.before : found.after + 1]
     if found.space == "linear":
         part = part**GAMMA
-    return abs(contrast_ratio(part, found.mix)) <= CONTRAST_RATIO_LIMIT
+    return abs(contrast_ratio(part, found.mix, related=related)) <= CONTRAST_RATIO_LIMIT

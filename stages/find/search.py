@@ -2,8 +2,9 @@
 
 Only the last few seconds are kept (:mod:`stages.find.recent_frames`). Cuts are found first
 (:mod:`stages.find.cuts`) and are barriers. Between them lie dissolves, fades, wipes and irises
-(:mod:`stages.find.gradual_transitions`). Where the picture has changed for good without any of
-these there is a boundary (:mod:`stages.find.boundaries`). It may turn out to have a known kind
+(:mod:`stages.find.gradual_transitions`), some of which are cut off at an end
+(:mod:`stages.find.cut_off`). Where the picture has changed for good without any of these there is a
+boundary (:mod:`stages.find.boundaries`). It may turn out to have a known kind
 (:mod:`stages.find.boundary_kinds`). A fade out of a colour may be the end of a zoom
 (:mod:`stages.find.zooms`). What is found depends on the frames alone, not on the blocks in which
 they come.
@@ -20,6 +21,7 @@ import numpy as np
 from stages.find.boundaries import BoundarySearch
 from stages.find.boundary_kinds import boundary_by_model, kind_of_boundary
 from stages.find.brighten import BrightFrames
+from stages.find.cut_off import CutOffSearch
 from stages.find.cuts import CutSearch
 from stages.find.examine import Examiner
 from stages.find.features import Array, NccCache, OpticalFlow, channels_last
@@ -116,6 +118,7 @@ class _Search:
         self.plain = PlainRuns()
         self.examiner = Examiner(self.motion)
         self.gradual = GradualSearch(self.examiner)
+        self.cut_off = CutOffSearch(self.examiner)
         self.stills = StillSearch()
         self.events = FoundEvents(given)
         # The first frame that may be the last clean one before a boundary.
@@ -151,7 +154,8 @@ class _Search:
 
     def _parts(self) -> tuple[_Part, ...]:
         """Return the parts whose states lie side by side in the search's."""
-        return self.recent, self.cuts, self.plain, self.given, self.gradual, self.events
+        parts = self.recent, self.cuts, self.plain, self.given
+        return (*parts, self.gradual, self.cut_off, self.events)
 
     def look(self, is_last: bool) -> None:
         """Decide what the frames at hand can tell. Forget those that nothing later can need."""
@@ -164,6 +168,7 @@ class _Search:
         for measured in self.given.measure(look.frames, look.first, look.cuts, limit):
             self.events.add_given(look, measured)
         self._find_gradual(look, limit)
+        self._find_cut_off(look, limit, is_last)
         dropped = max(0, kept - self.keep)
         self._find_boundaries(look, known if is_last else CONTEXT + dropped)
         self.recent.forget(dropped)
@@ -194,6 +199,20 @@ class _Search:
             self.events.add_transition(look, self._completed_zoom(look, fit), beside=spans)
             self.done = max(self.events.last_frame, look.first + last) + 1
 
+    def _find_cut_off(self, look: Look, limit: int, is_last: bool) -> None:
+        """Add the transitions of which an end is cut off. Arguments as of :meth:`_find_gradual`."""
+        taken = [span for span in self._mixed_places(look) if span[0] <= limit]
+        for fit in self.cut_off.find(look, taken, limit, is_last=is_last):
+            if self.given.has_any_in(look.first + fit.before + 1, look.first + fit.after - 1):
+                continue
+            self.events.add_cut_off(look, fit)
+            self.done = max(self.done, self.events.last_frame + 1)
+
+    def _mixed_places(self, look: Look) -> list[tuple[int, int]]:
+        """Return the first and last places of the transitions in the frames at hand."""
+        places = look.places_of(self.events.mixed())
+        return [(first, last) for first, last in places if last >= 0 and first < len(look)]
+
     def _completed_zoom(self, look: Look, fade: TransitionFit) -> TransitionFit:
         """Return the zoom whose second half is a fade, or the fade where there is none.
 
@@ -219,8 +238,7 @@ class _Search:
         by_model = partial(boundary_by_model, look.frames)
         search = BoundarySearch(self.motion, look.ncc, look.frames, by_model)
         starts = range(max(0, self.searched - look.first), min(until, len(look)))
-        mixed = look.places_of(self.events.mixed())
-        taken = [(first, last) for first, last in mixed if last >= 0 and first < len(look)]
+        taken = self._mixed_places(look)
         boundaries = search.find(look.pairs, look.barriers, taken, starts)
         for found in boundaries:
             if self.given.has_any_in(look.first + found.first, look.first + found.last):

@@ -35,8 +35,7 @@ class ScoreTable:
         for span in SPANS:
             if span >= len(pairs):
                 break
-            change, crooked = change_and_crookedness(pairs, span)
-            score = np.sqrt(change) * np.clip(1 - CROOKED * crooked, 0, 1)
+            score = _scores(pairs, span)
             for cut in barriers:  # the window s..e holds the cut if s < cut <= e
                 score[max(0, cut - span) : max(0, cut)] = 0
             self.scores[span] = score
@@ -71,6 +70,18 @@ class ScoreTable:
     def _common(self, span: int, other: tuple[int, int]) -> Array:
         starts = np.arange(len(self.scores[span]))
         return np.asarray(np.minimum(starts + span, other[1]) - np.maximum(starts, other[0]))
+
+
+def window_score(pairs: Array, start: int, end: int) -> float:
+    """Return how much the window ``start..end`` looks like a transition. pairs: ``(T, T, K)``."""
+    window = pairs[start : end + 1, start : end + 1]
+    return float(_scores(window, end - start)[0])
+
+
+def _scores(pairs: Array, span: int) -> Array:
+    """Return the scores ``(T - span,)`` of all windows of ``span`` frames."""
+    change, crooked = change_and_crookedness(pairs, span)
+    return np.asarray(np.sqrt(change) * np.clip(1 - CROOKED * crooked, 0, 1))
 
 
 def change_and_crookedness(pairs: Array, span: int) -> tuple[Array, Array]:

@@ -231,7 +231,11 @@ def anchor_warnings(analysis: Analysis) -> list[str]:
     """
     mixing = [transition for transition in analysis.transitions if transition.separable]
     warnings = [_missing_anchor(analysis, transition) for transition in mixing]
-    return [*(text for text in warnings if text is not None), *_crowded_warnings(analysis)]
+    return [
+        *(text for text in warnings if text is not None),
+        *_crowded_warnings(analysis),
+        *_cut_off_warnings(analysis),
+    ]
 
 
 def _crowded_warnings(analysis: Analysis) -> list[str]:
@@ -256,6 +260,34 @@ def _crowded_warnings(analysis: Analysis) -> list[str]:
             f"{one.first_frame} to {one.last_frame} and {other.first_frame} to {other.last_frame}; "
             "where they overlap, three scenes are mixed, and its layer and those beside it may "
             "hold remains of the third"
+        )
+    return warnings
+
+
+def _cut_off_warnings(analysis: Analysis) -> list[str]:
+    """Return a warning for each scene that has hardly a frame between a transition and a cut.
+
+    The clip may begin or end there, too. Then the transition may have been cut off, so that its
+    clean frame is a mixture.
+    """
+    mixed = [transition for transition in analysis.transitions if len(transition)]
+    sides = [(one, one.outgoing, "before") for one in mixed]
+    sides += [(one, one.incoming, "after") for one in mixed]
+    warnings = []
+    for transition, number, side in sides:
+        if number is None or not transition.separable:
+            continue
+        shot = analysis.shots[number]
+        alone = shot.last_frame - shot.first_frame + 1
+        beside = [one for one in mixed if number in (one.outgoing, one.incoming)]
+        if len(beside) > 1 or not 1 <= alone <= MOST_CROWDED:
+            continue
+        frames = "one frame" if alone == 1 else f"{alone} frames"
+        warnings.append(
+            f"{scene_name(number)} has {frames} for itself {side} the transition in frames "
+            f"{transition.first_frame} to {transition.last_frame}; if the transition was cut off "
+            "there, what is taken for a clean frame is mixed, too, and the scene keeps remains of "
+            "the other one"
         )
     return warnings
 

@@ -139,6 +139,20 @@ def test_a_scene_with_hardly_a_frame_for_itself_is_told(alone: int) -> None:
     assert all("scene-002" in text and f"frames 4 to 6 and {second}" in text for text in crowded)
 
 
+@pytest.mark.parametrize("alone", range(5))
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_transition_that_may_be_cut_off_is_told(alone: int, at_end: bool) -> None:
+    """The clip has few frames of one of its two scenes, and many of the other."""
+    before, after = (6, alone) if at_end else (alone, 6)
+    move = Transition(before, before + 2, "dissolve", (0.25, 0.5, 0.75), outgoing=0, incoming=1)
+    shots = Shot(0, before - 1), Shot(before + 3, before + 2 + after)
+    warnings = anchor_warnings(Analysis(before + 3 + after, shots, (move,)))
+    told = [text for text in warnings if "was cut off" in text]
+    assert len(told) == (alone in (1, 2))
+    scene, side = ("scene-002", "after") if at_end else ("scene-001", "before")
+    assert all(text.startswith(scene) and f"for itself {side} the" in text for text in told)
+
+
 def test_it_is_told_before_the_work(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
