@@ -11,20 +11,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.runtime.progress import Stages, Step
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from pipeline.framewise.recipe import Recipe
     from stages.checkpoint import Checkpoints
     from stages.context import ExpectedQuality
     from stages.diagnosis import ClipSample, Diagnosed, Diagnosis
     from stages.media.read import Clip
+    from stages.media.stored_frame import StoredFrame
     from stages.optim.loss_curves import Curves
 
 TASK_OPTIONS = (
@@ -103,6 +106,36 @@ class Budget:
         return None if self.total is None else max(0.0, self.total - self.spent())
 
 
+class FrameWatch(Protocol):
+    """Sees all frames while the layers are written, so that the report need not decode them again.
+
+    It raises nothing but what stops the run: what it misses, the report makes later.
+    """
+
+    def begin(self, planned: Result, time_of: Callable[[int], Fraction]) -> None:
+        """Take note of the layers that are about to be written, all of them from their beginning.
+
+        time_of: returns the time of a frame, in seconds.
+        """
+        ...
+
+    def add_input(self, frame: StoredFrame) -> None:
+        """Take the next frame of the input."""
+        ...
+
+    def add_layer(self, name: str, frame: StoredFrame, pixels: Tensor | None) -> None:
+        """Take a layer's frame: the input's own, or ``pixels`` ``(1, 3, H, W)`` in [0, 1]."""
+        ...
+
+    def end(self) -> None:
+        """Take note that all frames were seen."""
+        ...
+
+    def close(self) -> None:
+        """Drop what is not finished. May be called at any time."""
+        ...
+
+
 @dataclass(frozen=True)
 class Job:
     """What a task is given.
@@ -113,6 +146,7 @@ class Job:
     budget: the time there is.
     checkpoints: where a resumed run finds what was done.
     sums: the SHA-256 of each input, where they are known.
+    watch: sees the frames while the layers are written, for tasks that can show them.
     """
 
     clip: Clip
@@ -123,6 +157,7 @@ class Job:
     budget: Budget
     checkpoints: Checkpoints
     sums: Sequence[str] = ()
+    watch: FrameWatch | None = None
 
 
 @dataclass(frozen=True)

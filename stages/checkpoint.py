@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -29,6 +30,7 @@ from safetensors.torch import save_file
 from stages import safe_files
 from stages.checkpoint_encoding import decode, encode
 from stages.errors import CheckpointError, UnlayerError
+from stages.optim.threads import WorkQueue
 
 T = TypeVar("T")
 
@@ -113,11 +115,18 @@ def run_resumable(
 
     The newest state is saved as ``name`` whenever a save is due. A resumed run continues after the
     last step whose state was saved.
+
+    A state is saved while the next step goes on, so no step may change the state that it is given.
     """
     done, state = store.newest(name, *kinds) or (0, start)
-    for number, step in enumerate(steps[done:], done + 1):
-        state = step(state)
-        store.save_if_due(name, (number, state))
+    saving = WorkQueue(1)
+    try:
+        for number, step in enumerate(steps[done:], done + 1):
+            state = step(state)
+            saving.do(partial(store.save_if_due, name, (number, state)))
+        saving.finish()
+    finally:
+        saving.stop()
     return state
 
 

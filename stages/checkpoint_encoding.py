@@ -27,14 +27,18 @@ _LONG_LIST = 1000
 def encode(value: object, tensors: dict[str, torch.Tensor]) -> Any:
     """Return ``value`` as JSON. Its tensors are added to ``tensors``, under numbers as names.
 
+    They may be the value's own, not copies, so they must be used before the value changes.
+
     Raises TypeError where the value holds something that cannot be saved.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
-        # Copy: the format refuses two views of the same memory.
-        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        tensor = value.detach().to("cpu").contiguous()
+        # The format refuses two views of the same memory.
+        is_shared = any(_memory_of(tensor) == _memory_of(other) for other in tensors.values())
+        tensors[name] = tensor.clone() if is_shared else tensor
         return {"tensor": name}
     if isinstance(value, Fraction):
         return {"fraction": [value.numerator, value.denominator]}
@@ -59,6 +63,11 @@ def encode(value: object, tensors: dict[str, torch.Tensor]) -> Any:
             }
         }
     raise TypeError(f"{type(value).__name__} cannot be saved in a checkpoint")
+
+
+def _memory_of(tensor: torch.Tensor) -> int:
+    """Return where the memory of a tensor on the CPU begins, which its views share."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def _numbers(values: list[Any]) -> torch.Tensor | None:

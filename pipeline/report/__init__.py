@@ -6,7 +6,7 @@
 1. ``facts`` reads and checks the manifest. ``earlier`` finds the input in the report before, if the
    input itself is gone.
 2. ``contents`` assembles the files: the players (``tracks``), with previews by ``media`` and
-   stills by ``pictures``.
+   stills by ``pictures``. What of it can be made while the layers are written, ``watch`` makes.
 3. ``page`` fills the template, whose values are those of ``page_data``. ``shots``,
    ``wording``, ``plots`` and ``page_plots`` make its tables, sentences and curves.
 """
@@ -26,6 +26,7 @@ from rich.console import Console
 from pipeline.report.contents import PREVIEW_SECONDS, ReportContents, assemble
 from pipeline.report.earlier import earlier_input
 from pipeline.report.facts import ReportedRun, RunFacts, read_facts
+from pipeline.report.watch import RunWatch
 from pipeline.run.manifest import checksums
 from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import Stages, Step, reporter
@@ -41,6 +42,7 @@ from pipeline.runtime.run_record import (
     write_json,
 )
 from pipeline.settings import Settings
+from pipeline.task import FrameWatch
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 from stages.media.read import Clip, open_clip
@@ -88,21 +90,23 @@ def attach(
     clip: Clip,
     work: Path,
     step: Step,
-    *,
     seconds: float | None = None,
+    watch: FrameWatch | None = None,
 ) -> PendingReport:
     """Make the previews and pictures of a run whose layers lie in ``work``.
 
     manifest, losses: the contents of ``manifest.json`` and ``losses.json``. clip: the run's input.
     step: gets the progress. The page is written later, by :meth:`PendingReport.write`.
     seconds: the time budget of the whole run; ``None`` without one.
+    watch: has seen the frames while the layers were written, if anything has.
     """
     preview_seconds = PREVIEW_SECONDS
     if seconds is not None:
         preview_seconds = min(PREVIEW_SECONDS, max(LEAST_SECONDS, BUDGET_SHARE * seconds))
     facts = read_facts(manifest)
+    seen = watch.seen if isinstance(watch, RunWatch) else None
     contents = assemble(
-        ReportedRun(facts, work, work / REPORT), clip, seconds=preview_seconds, step=step
+        ReportedRun(facts, work, work / REPORT), clip, seconds=preview_seconds, step=step, seen=seen
     )
     return PendingReport(work, contents, losses)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,9 @@ from pipeline.report.media import (
     track_or_note,
 )
 from pipeline.report.pictures import SeamFact, make_pictures
+from pipeline.report.previews import MadePreview
 from pipeline.report.tracks import LONGEST_PREVIEW, FrameTimes, Track, shown_spans
+from pipeline.report.watch import INPUT, SeenFrames
 from pipeline.runtime.progress import Step
 from pipeline.runtime.run_record import REPORT, write_json
 from pipeline.tasks import find_task, names
@@ -81,24 +83,27 @@ def assemble(
     seconds: float = PREVIEW_SECONDS,
     step: Step = lambda fraction, note: None,
     earlier: Track | None = None,
+    seen: SeenFrames | None = None,
 ) -> ReportContents:
     """Make the report's files and return what the page shows.
 
     clip: the input, if it is there.
     seconds: what all previews together may take.
     earlier: the input's track from an earlier report, which is used again.
+    seen: what was kept of the frames while the layers were written.
     """
+    seen = seen or SeenFrames()
     facts, into = run.facts, run.report
     into.mkdir(parents=True, exist_ok=True)
     contents = ReportContents([])
     step(0.0, "previews")
     deadline_for = partial(_deadline_of_next, time.monotonic() + seconds)
-    _add_tracks(contents, run, earlier or clip, deadline_for, step)
+    _add_tracks(contents, run, earlier or clip, deadline_for, step, seen.previews)
     contents.timeline = timeline(facts, contents.tracks)
     if not facts.transitions:
         _add_curves(contents, run, deadline_for)
     step(PICTURES_BEGIN, "pictures")
-    pictures = make_pictures(contents.tracks, run)
+    pictures = make_pictures(contents.tracks, run, seen.pictures)
     contents.strip = pictures.strip
     contents.thumbnail = pictures.thumbnail
     contents.shots = pictures.shots
@@ -125,10 +130,12 @@ def _add_tracks(
     source: Clip | Track | None,
     deadline_for: DeadlineFor,
     step: Step,
+    made: Mapping[str, MadePreview],
 ) -> None:
     """Add the tracks of the input and of all layers, and notes on what they leave out.
 
-    source: the input, or its track from an earlier report.
+    source: the input, or its track from an earlier report. made: the previews that are there, by
+    the slug of their track.
     """
     facts = run.facts
     spans = shown_spans(facts)
@@ -138,12 +145,14 @@ def _add_tracks(
         tracks.append(source)
     elif source is not None:
         deadline = deadline_for(len(videos) + 1)
-        make = partial(input_track, source, run, spans, deadline=deadline, name=_input_name(facts))
+        name, own = _input_name(facts), made.get(INPUT)
+        make = partial(input_track, source, run, spans, deadline=deadline, name=name, made=own)
         tracks += track_or_note(make, contents.notes, "the input")
     for number, layer in enumerate(videos):
         step(LAYERS_BEGIN + LAYERS_PART * number / len(videos), layer.name)
         deadline = deadline_for(len(videos) - number)
-        make = partial(layer_track, layer, run, spans, deadline=deadline)
+        own = made.get(layer.slug)
+        make = partial(layer_track, layer, run, spans, deadline=deadline, made=own)
         tracks += track_or_note(make, contents.notes, layer.name)
     tracks += picture_tracks(facts)
     contents.tracks = sorted((track for track in tracks if track.frames), key=_order(facts))

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from pipeline.codecs import PREMULTIPLIED
 from pipeline.report.facts import LayerFact, ReportedRun, RunFacts
-from pipeline.report.tracks import LEAST_SIDE, Span, Track, fitting, link, spans_within
+from pipeline.report.previews import MadePreview, encode_preview, preview_name
+from pipeline.report.tracks import Span, Track, fitting, link, spans_within
 from pipeline.runtime.run_record import REPORT
 from stages import safe_files
 from stages.errors import UnlayerError
-from stages.media.clip import Frames, SourceSpan
 from stages.media.color_tags import ColorTags
-from stages.media.formats import PREVIEW
 from stages.media.read import Clip, choose_stream, open_clip, open_media
-from stages.media.stored_frame import StoredFrame
 from stages.media.thumbnails import Picture, levels
-from stages.media.write import LayerWriter
-from stages.mixing.blend import blend
 from stages.motion.flow import within_side
-from stages.optim.threads import ahead
 
 SIDE = 960
 """Pixels of a preview's longer side, at most."""
@@ -38,125 +31,14 @@ PICTURE_SIDE = 2048
 STILL_SIDE = 480
 """Pixels of a still's longer side, at most."""
 
-SMALLEST = (LEAST_SIDE, LEAST_SIDE)
-"""Height and width in which a frame is read of which only the time is wanted."""
-
 CURVE_SIDE = 96
 """Pixels of the longer side in which a layer is read for its mean level, at most."""
 
-CHECK_SIZE = 8
-"""Pixels of a square of the checkerboard behind transparent layers."""
-
-DARK_CHECK, CHECK_CONTRAST = 0.8, 0.15
-"""Level of the checkerboard's darker squares, and how much lighter the others are, 0 to 1."""
+INPUT_PREVIEW = preview_name("input")
+"""Name of the input's preview in the report's folder, without suffix."""
 
 INPUT_QUALITY, STILL_QUALITY = 92, 85
 """JPEG quality of an input picture, which is compared with its layers, and of a still."""
-
-
-def encode_preview(
-    clip: Clip,
-    spans: Sequence[Span],
-    stem: Path,
-    size: tuple[int, int],
-    *,
-    first_number: int = 0,
-    alpha: Clip | None = None,
-    deadline: float,
-) -> tuple[list[Span], list[float]]:
-    """Write the frames of ``spans`` as ``<stem>.mp4``.
-
-    size: height and width of the preview.
-    first_number: the number that the clip's first frame has in ``spans``.
-    alpha: alpha of the clip's frames, which are then laid over a checkerboard.
-    deadline: the time, by ``time.monotonic``, at which the preview ends early.
-
-    The clip's audio goes with it where the frames are all of one span. Returns the spans that it
-    holds in the end, and its times in seconds.
-    """
-    info = replace(
-        clip.info,
-        height=size[0],
-        width=size[1],
-        pixel_aspect=Fraction(1),
-        bit_depth=8,
-        is_picture=False,
-    )
-    held: list[Span] = []
-    times: list[Fraction] = []
-    in_clip = [(first - first_number, last - first_number) for first, last in spans]
-    sound = _sound_of(clip, in_clip)
-    with LayerWriter(stem, info, encoding=PREVIEW, source=sound) as writer:
-        for (first, _), span in zip(spans, in_clip, strict=True):
-            # Spans follow each other as if nothing lay between them.
-            begin = times[-1] + 1 / info.rate if times else Fraction(0)
-            written = _write_span(writer, _frames(clip, *span, size, alpha), begin, deadline)
-            if written:
-                held.append((first, first + len(written) - 1))
-            times += written
-            if time.monotonic() > deadline:
-                break
-    return held, [float(each) for each in times]
-
-
-def _write_span(
-    writer: LayerWriter, frames: Iterable[StoredFrame | Frames], begin: Fraction, deadline: float
-) -> list[Fraction]:
-    """Write consecutive frames with their times moved so that the first one is at ``begin``.
-
-    deadline: the time, by ``time.monotonic``, at which writing ends early. Returns the times.
-    """
-    times: list[Fraction] = []
-    shift: Fraction | None = None
-    for frame in frames:
-        own_time = frame.time if isinstance(frame, StoredFrame) else frame.times[0]
-        if shift is None:
-            shift = begin - own_time
-        times.append(own_time + shift)
-        if isinstance(frame, StoredFrame):
-            writer.write_stored(frame, times[-1])
-        else:
-            writer.write(replace(frame, times=(times[-1],)))
-        if time.monotonic() > deadline:
-            break
-    return times
-
-
-def _sound_of(clip: Clip, spans: Sequence[Span]) -> SourceSpan | None:
-    """Return the audio that goes with the frames of a clip, or None.
-
-    There is none where the frames are not in one piece, or the clip ends before them.
-    spans: frames of the clip, at most :data:`pipeline.report.tracks.LONGEST_PREVIEW`.
-    """
-    if len(spans) != 1 or not clip.info.audio_streams:
-        return None
-    ((first, last),) = spans
-    block = next(iter(clip.blocks(first, first, SMALLEST)), None)
-    if block is None:
-        return None
-    begin = block.times[0]
-    end = begin + (last - first + 1) / clip.info.rate
-    return SourceSpan(clip.info.path, begin, end)
-
-
-def _frames(
-    clip: Clip, first: int, last: int, size: tuple[int, int], alpha: Clip | None
-) -> Iterator[StoredFrame | Frames]:
-    """Yield a clip's frames one by one, laid over a checkerboard where they have alpha."""
-    if alpha is None:
-        yield from ahead(clip.stored_frames(first, last))
-        return
-    board = checkerboard(size)
-    frames = clip.blocks(first, last, size, length=1)
-    for frame, alpha_frame in zip(frames, alpha.blocks(first, last, size, length=1), strict=False):
-        opacity = alpha_frame.pixels.mean(1, keepdim=True)
-        yield replace(frame, pixels=blend(board, frame.pixels, opacity))
-
-
-def checkerboard(size: tuple[int, int]) -> torch.Tensor:
-    """Return a board of light and lighter squares, ``(3, H, W)``, for ``size`` ``(H, W)``."""
-    y, x = torch.arange(size[0])[:, None] // CHECK_SIZE, torch.arange(size[1]) // CHECK_SIZE
-    return (DARK_CHECK + CHECK_CONTRAST * ((x + y) % 2).float()).expand(3, -1, -1)
 
 
 def times_and_sound(path: Path) -> tuple[list[float], bool]:
@@ -172,43 +54,57 @@ def times_and_sound(path: Path) -> tuple[list[float], bool]:
 
 
 def layer_track(
-    layer: LayerFact, run: ReportedRun, spans: Sequence[Span], *, deadline: float
+    layer: LayerFact,
+    run: ReportedRun,
+    spans: Sequence[Span],
+    *,
+    deadline: float,
+    made: MadePreview | None = None,
 ) -> Track:
     """Return the track of one layer video: the file itself, or a preview of it.
 
     spans: the frames of which previews are made.
     deadline: the time, by ``time.monotonic``, at which a preview ends early.
+    made: the preview, where it was made while the layers were written.
     Raises UnlayerError where the file and the manifest disagree.
     """
     facts = run.facts
-    # Mattes are lossless, and browsers do not play H.264 without loss.
-    if layer.path.lower().endswith(".mp4") and facts.is_playable and not layer.data:
+    if is_playable(layer, facts):
         return _playable_track(layer, run)
     clip = _layer_clip(layer, run)
     is_multiplied = facts.settings.get("alpha") == PREMULTIPLIED
     alpha = None if is_multiplied else _alpha_of(layer, run)
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
-    held, times = encode_preview(
-        clip,
-        spans_within(spans, layer.first, layer.last),
-        run.report / f"preview-{layer.slug}",
-        size,
-        first_number=layer.first,
-        alpha=alpha,
-        deadline=deadline,
-    )
+    name = preview_name(layer.slug)
+    if made is None:
+        held, own_times = encode_preview(
+            clip,
+            spans_within(spans, layer.first, layer.last),
+            run.report / name,
+            size,
+            first_number=layer.first,
+            alpha=alpha,
+            deadline=deadline,
+        )
+        made = MadePreview(held, own_times)
     return Track(
         name=layer.name,
         role=layer.role,
         slug=layer.slug,
-        spans=held,
+        spans=list(made.spans),
         size=size,
-        video=link(f"{REPORT}/preview-{layer.slug}.mp4"),
-        times=times,
+        video=link(f"{REPORT}/{name}.mp4"),
+        times=list(made.times),
         preview=True,
         transparent=alpha is not None,
-        sound=_has_sound(run.report / f"preview-{layer.slug}.mp4"),
+        sound=_has_sound(run.report / f"{name}.mp4"),
     )
+
+
+def is_playable(layer: LayerFact, facts: RunFacts) -> bool:
+    """Return whether browsers play the file of a layer."""
+    # Mattes are lossless, and browsers do not play H.264 without loss.
+    return layer.path.lower().endswith(".mp4") and facts.is_playable and not layer.data
 
 
 def _playable_track(layer: LayerFact, run: ReportedRun) -> Track:
@@ -256,17 +152,28 @@ def _alpha_of(layer: LayerFact, run: ReportedRun) -> Clip | None:
     return None
 
 
+def input_size(clip: Clip, facts: RunFacts) -> tuple[int, int]:
+    """Return the height and width in which a report shows the input."""
+    side = PICTURE_SIDE if all(layer.is_picture for layer in facts.layers) else SIDE
+    return fitting(clip.info.height, clip.info.width, side, clip.info.pixel_aspect)
+
+
 def input_track(
-    clip: Clip, run: ReportedRun, spans: Sequence[Span], *, deadline: float, name: str
+    clip: Clip,
+    run: ReportedRun,
+    spans: Sequence[Span],
+    *,
+    deadline: float,
+    name: str,
+    made: MadePreview | None = None,
 ) -> Track:
     """Return the track of the input: a preview, or its pictures, which are written.
 
-    spans, deadline: as for :func:`layer_track`. name: what the page calls the input.
+    spans, deadline: as for :func:`layer_track`. name: what the page calls the input. made: the
+    preview, where it was made while the layers were written.
     """
     facts, into = run.facts, run.report
-    are_pictures = all(layer.is_picture for layer in facts.layers)
-    side = PICTURE_SIDE if are_pictures else SIDE
-    size = fitting(clip.info.height, clip.info.width, side, clip.info.pixel_aspect)
+    size = input_size(clip, facts)
     track = Track(
         name=name,
         role="input",
@@ -275,17 +182,20 @@ def input_track(
         size=size,
         preview=True,
     )
-    if are_pictures:
+    if all(layer.is_picture for layer in facts.layers):
         for block in clip.blocks(facts.first, facts.last, size):
             for number, pixels in enumerate(block.pixels, block.first):
                 file = input_picture(number)
                 write_picture(into / file, levels(pixels), INPUT_QUALITY)
                 track.pictures.append(((number, number), link(f"{REPORT}/{file}")))
         return track
-    stem = into / "preview-input"
-    track.spans, track.times = encode_preview(clip, spans, stem, size, deadline=deadline)
-    track.video = link(f"{REPORT}/preview-input.mp4")
-    track.sound = _has_sound(into / "preview-input.mp4")
+    if made is None:
+        made = MadePreview(
+            *encode_preview(clip, spans, into / INPUT_PREVIEW, size, deadline=deadline)
+        )
+    track.spans, track.times = list(made.spans), list(made.times)
+    track.video = link(f"{REPORT}/{INPUT_PREVIEW}.mp4")
+    track.sound = _has_sound(into / f"{INPUT_PREVIEW}.mp4")
     return track
 
 

@@ -14,7 +14,12 @@ from pipeline.report.media import STILL_SIDE, write_picture
 from pipeline.report.shots import MAX_SHOTS, shots_of
 from pipeline.report.tracks import Track, fitting, link
 from pipeline.runtime.run_record import REPORT
-from stages.media.thumbnails import Picture, ThumbnailRequest, read_thumbnails
+from stages.media.thumbnails import (
+    Picture,
+    ThumbnailRequest,
+    read_thumbnails,
+    scaled_picture,
+)
 from stages.transition.seams import MOST_CLEAN_FRAMES, Seam, measure_seam
 
 CELLS = 12
@@ -89,20 +94,20 @@ class _Request:
     use: Callable[[dict[int, Picture]], None]
 
 
-def make_pictures(tracks: list[Track], run: ReportedRun) -> Pictures:
+KnownPictures = Mapping[str, Mapping[int, Picture]]
+"""Pictures of frames, as the input counts them, by the slug of the track that they are of."""
+
+
+def make_pictures(
+    tracks: list[Track], run: ReportedRun, known: KnownPictures | None = None
+) -> Pictures:
     """Make all single pictures, each file being decoded only once.
 
-    tracks: what the players show; gets the stills.
+    tracks: what the players show; gets the stills. known: pictures that need not be decoded.
     """
     pictures = Pictures()
     strip = _Strip(tracks, run)
-    requests = [
-        *(_still_request(track, run) for track in tracks if track.video),
-        *strip.requests(),
-        *_shot_requests(pictures, tracks, run),
-        *_seam_requests(pictures, run),
-    ]
-    _take_pictures(requests)
+    _take_pictures(_requests(pictures, strip, tracks, run), known or {})
     pictures.strip = strip.write()
     inputs = [track for track in tracks if track.role == "input"]
     for track in (inputs or tracks)[:1]:
@@ -110,8 +115,53 @@ def make_pictures(tracks: list[Track], run: ReportedRun) -> Pictures:
     return pictures
 
 
-def _take_pictures(requests: list[_Request]) -> None:
-    """Decode the frames of all requests and hand them out."""
+@dataclass
+class WantedPictures:
+    """The pictures that a report needs of one track: of which frames, and their largest size."""
+
+    frames: set[int] = field(default_factory=set)
+    size: tuple[int, int] = (0, 0)
+
+
+def wanted_pictures(tracks: list[Track], run: ReportedRun) -> dict[str, WantedPictures]:
+    """Return the pictures that :func:`make_pictures` needs of each track, by its slug."""
+    wanted: dict[str, WantedPictures] = {}
+    for request in _requests(Pictures(), _Strip(tracks, run), tracks, run):
+        of_track = wanted.setdefault(request.track.slug, WantedPictures())
+        of_track.frames.update(request.frames)
+        of_track.size = max(of_track.size, request.size, key=math.prod)
+    return wanted
+
+
+def _requests(
+    made: Pictures, strip: _Strip, tracks: list[Track], run: ReportedRun
+) -> list[_Request]:
+    """Return all requests for single pictures."""
+    return [
+        *(_still_request(track, run) for track in tracks if track.video),
+        *strip.requests(),
+        *_shot_requests(made, tracks, run),
+        *_seam_requests(made, run),
+    ]
+
+
+def _take_pictures(requests: list[_Request], known: KnownPictures) -> None:
+    """Hand out the pictures of all requests, and decode those that are not known."""
+    to_decode: list[_Request] = []
+    for request in requests:
+        pictures = known.get(request.track.slug, {})
+        if all(frame in pictures for frame in request.frames):
+            request.use(
+                {frame: scaled_picture(pictures[frame], request.size) for frame in request.frames}
+            )
+        else:
+            to_decode.append(request)
+    if to_decode:
+        _decode_pictures(to_decode)
+
+
+def _decode_pictures(requests: list[_Request]) -> None:
+    """Decode the frames of requests and hand them out."""
     wanted: list[ThumbnailRequest] = []
     counted: set[Path] = set()
     for request in requests:
@@ -125,8 +175,7 @@ def _take_pictures(requests: list[_Request]) -> None:
             if (place := request.track.place_of(frame)) is not None
         )
         wanted.append(ThumbnailRequest(request.path, places, request.size, pixels))
-    pictures_of_requests = read_thumbnails(wanted) if wanted else []
-    for request, pictures in zip(requests, pictures_of_requests, strict=True):
+    for request, pictures in zip(requests, read_thumbnails(wanted), strict=True):
         request.use(
             {
                 frame: pictures[place]

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from pipeline import __version__
-from pipeline.option_names import OUT_OF_MEMORY, with_options
+from pipeline.option_names import with_options
 from pipeline.program import invocation
 from pipeline.run import manifest
 from pipeline.run.chain_folders import clear_chain, interrupted_steps, remove_runs
 from pipeline.run.device import pick_device
+from pipeline.run.error_lines import explaining_errors
 from pipeline.run.folder_names import default_folder, refuse_input_as_folder
 from pipeline.run.input_guard import INPUT_STATES, InputChangedError, InputGuard, states_of
 from pipeline.run.input_notes import alpha_note, notes_of
@@ -34,7 +35,7 @@ from pipeline.runtime.run_folder import RunFolder, claim
 from pipeline.runtime.run_record import HINT, REFINED, REPORT, Identity, write_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
-from pipeline.task import Budget, Job, Result, Task
+from pipeline.task import Budget, FrameWatch, Job, Result, Task
 from pipeline.tasks import check_options, find_task, shadowed_task_warning
 from pipeline.timeline.write import (
     add_timelines,
@@ -45,7 +46,7 @@ from pipeline.timeline.write import (
 )
 from stages import safe_files
 from stages.checkpoint import Checkpoints
-from stages.errors import DISK_FULL, FitError, UnlayerError
+from stages.errors import UnlayerError
 from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
@@ -168,6 +169,7 @@ def _do_task(opened: _OpenedRun, folder: RunFolder) -> dict[str, Any]:
             budget=opened.budget,
             checkpoints=checkpoints(folder, opened.identity, settings.store),
             sums=opened.sums,
+            watch=_watch(opened, folder.work),
         )
         result = with_restart(opened.task.run, job, folder.forget, opened.guard)
         opened.guard.check()
@@ -182,6 +184,16 @@ def _do_task(opened: _OpenedRun, folder: RunFolder) -> dict[str, Any]:
         clear_chain(folder)
         folder.publish(files, contents, opened.identity)
     return contents
+
+
+def _watch(opened: _OpenedRun, work: Path) -> FrameWatch | None:
+    """Return what sees the frames for the report; None where a budget limits its previews."""
+    from pipeline.report.watch import RunWatch
+
+    if opened.settings.max_seconds is not None:
+        return None
+    plan = partial(_build_manifest, opened, timelines=(), report_files=(), thumbnail=None)
+    return RunWatch(opened.clip, work, plan)
 
 
 def _warn_of_results(opened: _OpenedRun) -> None:
@@ -307,7 +319,7 @@ def with_report(
         with stages.stage("report") as step:
             seconds = job.settings.max_seconds
             pending = report.attach(
-                build_manifest([], None), losses, job.clip, work, step, seconds=seconds
+                build_manifest([], None), losses, job.clip, work, step, seconds, job.watch
             )
         names = [report.LOSSES, *pending.files]
         contents = build_manifest(names, pending.contents.thumbnail)
@@ -360,35 +372,3 @@ def tidying_up(folder: RunFolder) -> Iterator[None]:
     except BaseException:
         folder.tidy()
         raise
-
-
-@contextmanager
-def explaining_errors(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[None]:
-    """Turn errors of the fit, of memory and of the disk into one line.
-
-    The line names the input or the folder and says what to do. Raises UnlayerError.
-    """
-    name = printable(clip.info.path)
-    try:
-        yield
-    except FitError as error:
-        raise UnlayerError(f"{name}: {error}", settings=error.settings) from error
-    except torch.OutOfMemoryError as error:
-        raise UnlayerError(
-            f"{name}: {device} does not have enough memory for it; "
-            "choose --preset fast or --device cpu"
-        ) from error
-    except (MemoryError, RuntimeError) as error:
-        # This is how PyTorch reports that the machine's own memory ran out.
-        if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):
-            raise
-        raise UnlayerError(f"{name}: {OUT_OF_MEMORY}") from error
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        folder.tidy()
-        why = error.strerror or "the disk is full"
-        raise UnlayerError(
-            f"{printable(folder.path)}: cannot be written ({why}); "
-            "free some space there and go on with --resume, or choose another --out"
-        ) from error

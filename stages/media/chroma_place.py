@@ -7,12 +7,15 @@ edges shows where chroma lies.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from stages.media import frame_pixels
-from stages.media.planes import fill_plane, plane_codes
+from stages.media.planes import fill_plane
 
 Codes = NDArray[np.uint8]
 
@@ -24,27 +27,34 @@ NEAR = 0.2  # pixels from the expected place of an edge that count as there
 def is_chroma_left(frame: VideoFrame) -> bool:
     """Return whether the chroma of an 8-bit 4:2:0 frame lies at the even columns, between rows.
 
-    The frame's own pixels are as before afterwards. A frame that is too small to tell counts as
-    one whose chroma lies elsewhere.
+    A frame that is too small to tell counts as one whose chroma lies elsewhere.
     """
     if min(frame.width, frame.height) < LEAST_SIDE:
         return False
-    kept = [plane_codes(plane).copy() for plane in frame.planes]
     middle = frame.planes[1].height // 2, frame.planes[1].width // 2
-    # The decoder may still need the frame's memory for the frames that follow.
-    frame.make_writable()
-    try:
-        _draw_edges(frame, middle)
-        picture = np.asarray(frame_pixels.rgb_picture(frame), np.float64)
-    finally:
-        for plane, codes in zip(frame.planes, kept, strict=True):
-            fill_plane(plane, codes)
-    orientation = frame_pixels.orientation_of(frame)
-    stored = orientation.undo(picture)
+    drawn = _copied(frame)
+    _draw_edges(drawn, middle)
+    stored = np.asarray(frame_pixels.rgb_picture(drawn), np.float64)
     across, down = _edge(stored[:, :, 2].mean(0)), _edge(stored[:, :, 0].mean(1))
     # An edge lies midway between two samples; a column of chroma lies on the even one of two.
     is_left = abs(across - (2 * middle[1] - 0.5)) < NEAR
     return bool(is_left and abs(down - 2 * middle[0]) < NEAR)
+
+
+def _copied(frame: VideoFrame) -> VideoFrame:
+    """Return a copy of a frame with its tags: other threads and the decoder still need it."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+    )
+    copy, sink = graph.add("copy", ""), graph.add("buffersink", "")
+    source.link_to(copy)
+    copy.link_to(sink)
+    graph.configure()
+    graph.push(frame)
+    copied = graph.pull()
+    assert isinstance(copied, VideoFrame)
+    return copied
 
 
 def _draw_edges(frame: VideoFrame, middle: tuple[int, int]) -> None:

@@ -156,6 +156,14 @@ class FrameIndex:
         """Return whether frame number ``index``, which is known, has this timestamp and pixels."""
         return (timestamp, checksum) == (self.timestamps[index], self.checksums[index])
 
+    def copy(self) -> FrameIndex:
+        """Return a copy. Another thread may be adding frames meanwhile."""
+        # What is added last says how many frames are complete.
+        count = len(self.checksums)
+        return FrameIndex(
+            self.times[:count], self.timestamps[:count], self.checksums[:count], self.rising
+        )
+
     def add(self, index: int, time: Fraction, timestamp: int | None, checksum: int) -> None:
         """Add frame number ``index`` if it is new.
 

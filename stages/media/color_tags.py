@@ -11,6 +11,7 @@ from dataclasses import dataclass
 # ITU-T H.273 (07/2021): colour primaries (table 2), transfer (table 3), matrix (table 4).
 UNSPECIFIED = 2
 BT709 = 1
+BT601 = 6
 BT2020 = 9
 PQ, HLG, LINEAR, SRGB = 16, 18, 8, 13
 RGB_MATRIX = 0

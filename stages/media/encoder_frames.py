@@ -15,14 +15,12 @@ from stages.media.chroma_place import is_chroma_left
 from stages.media.color_tags import ColorTags
 from stages.media.containers.base import Encoding
 from stages.media.convert import AREA, converted
-from stages.media.formats import OutputColors
+from stages.media.formats import LEFT_CHROMA, OutputColors
 from stages.media.planes import fill_plane, plane_codes
 from stages.media.stored_frame import StoredFrame
 from stages.media.tone import to_display, to_light
 
 _LIMITED_RANGE, _FULL_RANGE = 1, 2  # FFmpeg's numbers
-_LEFT_CHROMA = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
-"""Codecs whose chroma lies where the encoders here expect it: on the even columns."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ class EncoderFrames:
             self.encoding.yuv
             and self._keeps_values
             and frame.format.name == self.encoding.pixel_format
-            and self.codec in _LEFT_CHROMA
+            and self.codec in LEFT_CHROMA
             and not frame_pixels.is_full(frame)
             and frame_pixels.luma_weights(frame.colorspace)
             == frame_pixels.luma_weights(self.colors.tags[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stages.media.clip import ClipInfo
-from stages.media.color_tags import BT709, BT2020, RGB_MATRIX, UNSPECIFIED, ColorTags
+from stages.media.color_tags import BT601, BT709, BT2020, RGB_MATRIX, UNSPECIFIED, ColorTags
 from stages.media.containers import LAYER_CONTAINERS
 from stages.media.containers.base import Encoding, LayerContainer
 
@@ -91,6 +91,13 @@ def container_for(wanted: LayerFormat) -> LayerContainer:
     return container
 
 
+LEFT_CHROMA = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
+"""Codecs whose chroma lies where the encoders here expect it: on the even columns."""
+
+_BT601_MATRICES = {UNSPECIFIED: BT601, 5: 5, BT601: BT601}
+"""H.273's numbers of the matrix BT.601, and what a layer is tagged with. Untagged frames count as
+BT.601 when they are decoded, whatever their size."""
+
 _SDR_TRANSFERS = (1, 4, 5, 6, 7, 13)  # H.273: transfers that a BT.709 display shows well enough
 _SDR_PRIMARIES = (1, 4, 5, 6, 7)  # H.273: primaries about as wide as BT.709
 
@@ -107,12 +114,30 @@ class OutputColors:
     converted: bool = False
 
 
-def output_colors(encoding: Encoding, color: ColorTags, data: bool) -> OutputColors:
+def can_take_codes(encoding: Encoding, info: ClipInfo) -> bool:
+    """Return whether a layer can hold the codes of a clip's frames, if it has their matrix."""
+    return (
+        encoding.yuv
+        and info.pixel_format == encoding.pixel_format
+        and info.codec in LEFT_CHROMA
+        and not info.full_range
+        and not info.rotation
+        and not info.scan.deinterlaced
+        and info.crop is None
+    )
+
+
+def output_colors(
+    encoding: Encoding, color: ColorTags, data: bool, *, takes_codes: bool = False
+) -> OutputColors:
     """Return how a layer's colours are written and tagged.
 
     A container that must play everywhere is converted to BT.709 where the input is HDR or has a
-    wide gamut. All others keep the input's values and tag them; untagged input counts as BT.709.
-    data: whether the layer's values are not colours.
+    wide gamut. All others keep the input's values and tag them; untagged input has the primaries
+    and the transfer of BT.709.
+    data: whether the layer's values are not colours. takes_codes: whether the layer can hold the
+    input's codes (:func:`can_take_codes`). Then it keeps the matrix BT.601, so that clean frames
+    need not be converted.
     """
     if data:
         is_rgb = not encoding.yuv and not encoding.container.gray
@@ -124,7 +149,8 @@ def output_colors(encoding: Encoding, color: ColorTags, data: bool) -> OutputCol
         if color.needs_conversion:
             return OutputColors((BT709, BT709, BT709), converted=True)
         if primaries in _SDR_PRIMARIES and transfer in _SDR_TRANSFERS:
-            return OutputColors((primaries, transfer, BT709))
+            matrix = _BT601_MATRICES.get(color.matrix, BT709) if takes_codes else BT709
+            return OutputColors((primaries, transfer, matrix))
         return OutputColors((BT709, BT709, BT709))
     if not encoding.yuv:
         return OutputColors((primaries, transfer, RGB_MATRIX))

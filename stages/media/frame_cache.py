@@ -69,13 +69,18 @@ class FrameCache:
         """Decode the frames and write as many of them as there is room for."""
         # Without a buffer: a full disk shows up in the write that finds it.
         self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-        with contextlib.closing(ahead(self.clip.stored_frames(self.first, self.last))) as frames:
-            for stored in frames:
-                picture = stored.picture
+        with contextlib.closing(ahead(self._pictures())) as pictures:
+            for time, picture in pictures:
                 self._shape, self._dtype = picture.shape, picture.dtype
                 if not self._write(np.ascontiguousarray(picture)):
                     break
-                self._times.append(stored.time)
+                self._times.append(time)
+
+    def _pictures(self) -> Iterator[tuple[Fraction, frame_pixels.Picture]]:
+        """Decode the frames; yield the time and the picture of each."""
+        with contextlib.closing(self.clip.stored_frames(self.first, self.last)) as frames:
+            for stored in frames:
+                yield stored.time, stored.picture
 
     def _write(self, picture: frame_pixels.Picture) -> bool:
         """Write the next frame, and return whether there was room for it."""

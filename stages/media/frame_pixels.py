@@ -104,29 +104,39 @@ def _yuv_codes(
 
     The arguments are those of :func:`yuv_planes`.
     """
-    kr, kb = _LUMA_WEIGHTS[matrix]
-    luma = (pixels * torch.tensor([kr, 1 - kr - kb, kb], dtype=pixels.dtype).view(3, 1, 1)).sum(0)
-    chroma = torch.stack([(pixels[2] - luma) / (2 * (1 - kb)), (pixels[0] - luma) / (2 * (1 - kr))])
-    if chroma_format != "444":
-        chroma = _subsampled(chroma, chroma_format)
+    kr, kb = luma_weights(matrix)
     unit = 1 << (bits - 8)
-    codes = [(16 + 219 * luma) * unit, *((128 + 224 * part) * unit for part in chroma)]
+    red, green, blue = pixels
+    # In place, so that each step finds its values in the processor's cache.
+    luma = (red * kr).add_(green, alpha=1 - kr - kb).add_(blue, alpha=kb)
+    chroma = [
+        _subsampled(part - luma, chroma_format).mul_(112 * unit / (1 - weight)).add_(128 * unit)
+        for part, weight in ((blue, kb), (red, kr))
+    ]
+    codes = [luma.mul_(219 * unit).add_(16 * unit), *chroma]
     kind = np.uint8 if bits == 8 else np.uint16
-    return tuple(code.round().clamp(0, 2**bits - 1).numpy().astype(kind) for code in codes)
+    return tuple(code.round_().clamp_(0, 2**bits - 1).numpy().astype(kind) for code in codes)
 
 
-def _subsampled(chroma: torch.Tensor, chroma_format: str) -> torch.Tensor:
-    """Return chroma ``(2, H, W)`` at half the width, and for ``420`` at half the height, too.
+def _subsampled(plane: torch.Tensor, chroma_format: str) -> torch.Tensor:
+    """Return a plane ``(H, W)`` of chroma at half the width, and for ``420`` at half the height.
 
-    Columns are weighted 1, 2, 1 around each even one; lines are averaged in pairs.
+    Columns are weighted 1, 2, 1 around each even one; lines are averaged in pairs. The edges are
+    repeated. A plane for ``444`` is returned as it is.
     """
-    height, width = chroma.shape[1:]
-    extra_line = height % 2 if chroma_format == "420" else 0
-    even = torch.nn.functional.pad(chroma[None], (0, width % 2, 0, extra_line), mode="replicate")[0]
+    if chroma_format == "444":
+        return plane
     if chroma_format == "420":
-        even = (even[:, ::2] + even[:, 1::2]) / 2
-    padded = torch.nn.functional.pad(even[None], (1, 0, 0, 0), mode="replicate")[0]
-    return (padded[..., 0:-1:2] + 2 * padded[..., 1::2] + padded[..., 2::2]) / 4
+        if plane.shape[0] % 2:
+            plane = torch.cat([plane, plane[-1:]])
+        plane = (plane[::2] + plane[1::2]).mul_(0.5)
+    if plane.shape[1] % 2:
+        plane = torch.cat([plane, plane[:, -1:]], dim=1)
+    even, odd = plane[:, ::2], plane[:, 1::2]
+    found = (even * 0.5).add_(odd, alpha=0.25)
+    found[:, 1:].add_(odd[:, :-1], alpha=0.25)
+    found[:, 0].add_(even[:, 0], alpha=0.25)
+    return found
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def plane_codes(plane: Any, kind: DTypeLike = np.uint8) -> NDArray[Any]:
 
 
 def fill_plane(plane: Any, codes: NDArray[Any]) -> None:
-    """Write codes ``(h, w)`` into a plane, with the line spacing that the library wants."""
-    lines = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
+    """Write codes ``(h, w)`` into a plane of a new frame, and zeros behind each line."""
+    lines = np.frombuffer(plane, codes.dtype).reshape(plane.height, -1)
     lines[:, : plane.width] = codes
-    plane.update(lines.tobytes())
+    lines[:, plane.width :] = 0

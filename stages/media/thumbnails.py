@@ -112,7 +112,7 @@ def _by_child(
     for job, index, picture in _pictures_in(output, sizes):
         for number in members[job]:
             if index in requests[number].indices:
-                found[number][index] = _scaled(picture, requests[number].size)
+                found[number][index] = scaled_picture(picture, requests[number].size)
 
 
 def _pictures_in(
@@ -141,7 +141,7 @@ def _pictures_in(
         yield job, index, picture.reshape(height, width, 3)
 
 
-def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:
+def scaled_picture(picture: Picture, size: tuple[int, int]) -> Picture:
     """Return a picture at a smaller ``size`` ``(H, W)``; itself where it has that size."""
     if picture.shape[:2] == size:
         return picture

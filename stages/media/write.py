@@ -5,14 +5,17 @@ first frame at time 0. Every muxer and encoder runs in its bit-exact mode, so eq
 files. :mod:`stages.media.mux` writes videos, :mod:`stages.media.picture_file` pictures and folders
 of them, and :mod:`stages.media.wav` the audio of such folders. Only these and this module open
 media files for writing.
+
+Frames pass two threads behind the caller's: one converts them, the next one encodes them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,7 +31,7 @@ from stages.media.clip import ClipInfo, Frames, SourceSpan
 from stages.media.color_tags import BT709, SRGB, UNSPECIFIED
 from stages.media.containers.base import Encoding
 from stages.media.encoder_frames import EncoderFrames
-from stages.media.formats import LayerFormat, encoding_for, output_colors
+from stages.media.formats import LayerFormat, can_take_codes, encoding_for, output_colors
 from stages.media.labels import left_out_warning
 from stages.media.mux import MuxedClip, VideoLabels, lost_beside_pictures
 from stages.media.picture_file import PATTERN, PictureFile, PictureLabels, PictureSequence
@@ -36,11 +39,14 @@ from stages.media.sniff import printable, reason
 from stages.media.stored_frame import StoredFrame
 from stages.media.timecode import advance
 from stages.media.wav import write_wavs
+from stages.optim.threads import WORTH, WorkQueue
 
 # Seconds by which intervals may differ before a sequence, which keeps no times, has a warning:
 # some containers round times to milliseconds.
 _UNEVEN = Fraction(2, 1000)
 _MAX_TICKS = 10**9  # in a second, so that times fit the containers' fields
+_MOST_WAITING = 2  # frames that wait for a thread, at most
+_WAITING_BYTES = 1 << 27  # of the pixels of these frames, at most
 _DEFAULT = LayerFormat()
 
 
@@ -80,7 +86,9 @@ class LayerWriter:
         data = layer_format.data
         self._encoding = encoding or encoding_for(info, layer_format)
         self._alpha = self._encoding.alpha
-        self._colors = output_colors(self._encoding, info.color, data)
+        self._colors = output_colors(
+            self._encoding, info.color, data, takes_codes=can_take_codes(self._encoding, info)
+        )
         self._frames = EncoderFrames(
             self._encoding,
             self._colors,
@@ -104,9 +112,12 @@ class LayerWriter:
         else:
             self._sink = self._picture_sink(first_frame, data=data)
         self._first_time: Fraction | None = None
+        self._last_time: Fraction | None = None
         self._held: tuple[VideoFrame, Fraction] | None = None
         self._interval = 1 / info.rate
         self._is_even = True
+        waiting = 0 if self._sink.is_single else _frames_that_may_wait(info)
+        self._conversions, self._encodings = WorkQueue(waiting), WorkQueue(waiting)
 
     def _video_sink(self, first_frame: int | None, *, data: bool) -> MuxedClip:
         """Return what writes a video. first_frame, data: as in the constructor's arguments."""
@@ -172,12 +183,13 @@ class LayerWriter:
         return PATTERN + self._encoding.container.file_type.suffix
 
     def write(self, frames: Frames, alpha: torch.Tensor | None = None) -> None:
-        """Add consecutive frames.
+        """Add consecutive frames. They may be written later, so they must not change any more.
 
         frames: ``(T, 3, H, W)`` in [0, 1], with times on the clip's clock.
         alpha: ``(T, 1, H, W)`` in [0, 1]; opaque if it is not given.
 
-        Raises :class:`ValueError` where sizes or times do not fit what came before.
+        Raises :class:`ValueError` where sizes or times do not fit what came before, and
+        :class:`UnlayerError` where these frames or earlier ones cannot be written.
         """
         height, width = self.info.height, self.info.width
         if tuple(frames.pixels.shape[2:]) != (height, width):
@@ -195,7 +207,7 @@ class LayerWriter:
             for position, time in enumerate(frames.times):
                 place = slice(position, position + 1)
                 opacity = None if alpha is None else alpha[place]
-                self._add(self._frames.of_pixels(frames.pixels[place], opacity), time)
+                self._add(partial(self._frames.of_pixels, frames.pixels[place], opacity), time)
 
     def write_stored(self, stored: StoredFrame, time: Fraction | None = None) -> None:
         """Add a frame of the input, scaled to the layer's size where it has another one.
@@ -203,29 +215,41 @@ class LayerWriter:
         Its codes are not converted to RGB and back where the layer can hold them as they are.
         time: on the clip's clock; the frame's own unless given.
 
-        Raises :class:`ValueError` where times do not rise.
+        Raises :class:`ValueError` where times do not rise, and :class:`UnlayerError` where this
+        frame or an earlier one cannot be written.
         """
         size = self.info.height, self.info.width
         with self._guarded():
-            frame = self._frames.of_stored(stored, size)
-            self._add(frame, stored.time if time is None else time)
+            own_time = stored.time if time is None else time
+            self._add(partial(self._frames.of_stored, stored, size), own_time)
 
     def abort(self) -> None:
         """Remove the unfinished layer. Does nothing after a clean exit."""
+        self._conversions.stop()
+        self._encodings.stop()
         self._sink.close()
         safe_files.remove(self._temporary)
 
-    def _add(self, frame: VideoFrame, time: Fraction) -> None:
+    def _add(self, convert: Callable[[], VideoFrame], time: Fraction) -> None:
+        """Hand the next frame to the thread that converts it. convert: returns it converted."""
+        if self._last_time is not None:
+            if self._sink.is_single:
+                raise ValueError("a picture holds one frame")
+            if time <= self._last_time:
+                raise ValueError(f"times must rise, got {time} after {self._last_time}")
+        self._last_time = time
+
+        def work() -> None:
+            self._encodings.do(partial(self._hold_back, convert(), time))
+
+        self._conversions.do(work)
+
+    def _hold_back(self, frame: VideoFrame, time: Fraction) -> None:
         """Hold a frame back and encode the one before, whose duration is now known."""
         if self._first_time is None:
             self._first_time = time
         if self._held is not None:
-            if self._sink.is_single:
-                raise ValueError("a picture holds one frame")
-            before = self._held[1]
-            if time <= before:
-                raise ValueError(f"times must rise, got {time} after {before}")
-            self._interval = time - before
+            self._interval = time - self._held[1]
             self._is_even &= abs(self._interval - 1 / self.info.rate) <= _UNEVEN
             self._encode(*self._held)
         self._held = (frame, time)
@@ -237,6 +261,8 @@ class LayerWriter:
         self._sink.add(frame, begin, max(1, end - begin))
 
     def _finish(self) -> None:
+        self._conversions.finish()
+        self._encodings.finish()
         if self._held is None:
             raise ValueError("no frame was written")
         self._encode(*self._held)
@@ -315,3 +341,11 @@ class LayerWriter:
         except BaseException:
             self.abort()
             raise
+
+
+def _frames_that_may_wait(info: ClipInfo) -> int:
+    """Return how many frames of a clip may wait for a thread; 0 where threads do not pay."""
+    values = 3 * info.height * info.width
+    if values < WORTH:
+        return 0
+    return min(_MOST_WAITING, _WAITING_BYTES // (4 * values))

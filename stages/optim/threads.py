@@ -4,14 +4,18 @@ A run works on small tensors. An operation on 240x135 pixels takes 12 microsecon
 and waking a second thread takes 70. So each operation runs on one thread, and the other cores get
 independent work of their own (:func:`side_by_side`). Wide convolutions are the exception; see
 :func:`convolution_threads`. Waiting threads do not spin, so they cost other programs nothing.
+
+Work on files goes through stages: :func:`ahead` decodes, and a :class:`WorkQueue` for each stage
+behind it converts or encodes. All of them keep the order, and bound how much waits.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from typing import TypeVar
@@ -75,7 +79,31 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T], *, worth: bool = Tr
     todo = list(items)
     if not worth or len(todo) < 2 or workers() < 2 or getattr(_inside, "pool", False):
         return [work(item) for item in todo]
-    return list(_pool(workers()).map(work, todo))
+    results: list[R] = [None] * len(todo)  # type: ignore[list-item]
+    # Whoever is free takes the next number. Handing over every item by itself would wake threads
+    # four times as often, which small tensors notice.
+    numbers = iter(range(len(todo)))
+
+    def take_turns() -> None:
+        try:
+            for number in numbers:
+                results[number] = work(todo[number])
+        except BaseException:
+            # No thread begins another item.
+            for _ in numbers:
+                pass
+            raise
+
+    helpers = [
+        _pool(workers() - 1).submit(take_turns) for _ in range(min(workers(), len(todo)) - 1)
+    ]
+    with _as_in_pool():
+        take_turns()
+    for helper in helpers:
+        # A helper that did not get to begin has nothing left to do.
+        if not helper.cancel():
+            helper.result()
+    return results
 
 
 def ahead(items: Iterable[T]) -> Generator[T]:
@@ -99,6 +127,67 @@ def ahead(items: Iterable[T]) -> Generator[T]:
             # submitted any more where Python itself ends.
             with suppress(RuntimeError):
                 reader.submit(getattr(iterator, "close", _do_nothing))
+
+
+class WorkQueue:
+    """Work that a thread of its own does piece by piece, in order, while the caller goes on.
+
+    waiting: how many pieces may wait, at most, while one is being done; this bounds the memory.
+        With 0, or with one thread to keep busy, the caller does all work at once.
+
+    An error of a piece is raised by the next call, in the caller's thread, and no later piece is
+    begun. One thread at a time may call the methods.
+    """
+
+    def __init__(self, waiting: int = 2) -> None:
+        self._waiting = waiting
+        self._thread: ThreadPoolExecutor | None = None
+        self._pieces: deque[Future[None]] = deque()
+        self._is_over = False
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Hand a piece of work over. Waits while too many pieces wait."""
+        if self._waiting < 1 or workers() < 2 or getattr(_inside, "pool", False):
+            work()
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "work-queue", _compute_with_one)
+        while self._pieces and (len(self._pieces) > self._waiting or self._pieces[0].done()):
+            self._pieces.popleft().result()
+        self._pieces.append(self._thread.submit(self._do, work))
+
+    def finish(self) -> None:
+        """Wait until all work is done."""
+        while self._pieces:
+            self._pieces.popleft().result()
+        self._end()
+
+    def stop(self) -> None:
+        """Drop the work that waits, and wait until the piece that is being done has ended."""
+        self._is_over = True
+        self._pieces.clear()
+        self._end()
+
+    def _do(self, work: Callable[[], None]) -> None:
+        """Do a piece, unless an earlier one failed or the work was stopped."""
+        if self._is_over:
+            return
+        try:
+            work()
+        except BaseException:
+            self._is_over = True
+            raise
+
+    def _end(self) -> None:
+        """End the thread, once it has done all that it was given."""
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+
+
+def _compute_with_one() -> None:
+    """Let this thread compute each operation by itself. It may share work out as any other."""
+    torch.set_num_threads(1)
 
 
 def _do_nothing() -> None:
@@ -127,6 +216,21 @@ def equal_parts(count: int, parts: int) -> list[slice]:
     """Return ``count`` things in parts, at least one, equally long to within one thing."""
     ends = [count * (number + 1) // parts for number in range(parts)] or [count]
     return [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+@contextmanager
+def _as_in_pool() -> Iterator[None]:
+    """Let the calling thread work as one of the pool does, inside the block."""
+    before = torch.get_num_threads()
+    _inside.pool = True
+    if before > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        _inside.pool = False
+        if before > 1:
+            torch.set_num_threads(before)
 
 
 def _enter_pool() -> None:

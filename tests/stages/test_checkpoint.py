@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -265,3 +266,45 @@ def test_the_times_of_a_long_film_fit(tmp_path: Path) -> None:
     assert found == value
     assert all(type(item) is Fraction for item in found[0]) and type(found[3][0]) is bool
     assert (tmp_path / "find.safetensors").stat().st_size < 150_000
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_chain_saves_in_the_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """States are saved in order while the next step goes on, and a fault reaches the caller."""
+    saved: list[tuple[int, int]] = []
+    save = Checkpoints.save
+    torch.set_num_threads(2)
+
+    def spy(self: Checkpoints, name: str, value: Any) -> None:
+        saved.append((value[0], threading.get_ident()))
+        if fails and value[0] == 2:
+            raise UnlayerError("the disk is full")
+        save(self, name, value)
+
+    monkeypatch.setattr(Checkpoints, "save", spy)
+    steps = [lambda state, number=number: 3 * state + number for number in range(4)]
+    store = Checkpoints(tmp_path, "f", every=0)
+    start = torch.rand(3)
+    if fails:
+        with pytest.raises(UnlayerError, match="full"):
+            run_resumable(store, "chain", steps, start)
+        assert store.newest("chain")[0] == 1
+    else:
+        result = run_resumable(store, "chain", steps, start)
+        number, state = store.newest("chain")
+        assert number == 4 and torch.equal(state, result)
+    assert [number for number, _ in saved] == [1, 2, 3, 4][: 2 if fails else 4]
+    assert threading.get_ident() not in {thread for _, thread in saved}
+    assert not any(thread.name.startswith("work-queue") for thread in threading.enumerate())
+
+
+def test_views_of_the_same_memory_are_saved_as_they_are(tmp_path: Path) -> None:
+    whole = torch.rand(4, 6)
+    parts = (whole, whole[1:3], whole[:, ::2], whole.T, whole[0], torch.zeros(0))
+    store = Checkpoints(tmp_path, "f", every=0)
+    store.save("views", parts)
+    assert all(
+        torch.equal(one, other) for one, other in zip(store.newest("views"), parts, strict=True)
+    )

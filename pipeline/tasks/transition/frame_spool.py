@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -20,7 +21,7 @@ from torch import Tensor
 from stages import safe_files
 from stages.errors import FitError
 from stages.motion.flow import shrunk
-from stages.optim.threads import side_by_side
+from stages.optim.threads import WorkQueue, side_by_side
 from stages.shots import Transition
 from stages.transition.separated_frame import SeparatedFrame
 
@@ -29,6 +30,9 @@ SHEET_PIXELS = 512 * 512
 
 BAND_ROWS = 16
 """Rows that are rounded at once."""
+
+MOST_WAITING_VALUES = 3 * 4096 * 2304
+"""Values of a frame up to which one waits while the frame before it is written."""
 
 
 class FrameSpool:
@@ -55,13 +59,24 @@ class FrameSpool:
         self._files: dict[str, IO[bytes]] = {}
         self._checksums: dict[str, Any] = {}
         self._open = ExitStack()
+        self._work: WorkQueue | None = None
 
     def __enter__(self) -> FrameSpool:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
     def __call__(self, place: int, frame: SeparatedFrame) -> None:
-        """Take the layers of mixed frame number ``place``; frames come in order."""
+        """Take the layers of mixed frame number ``place``; frames come in order.
+
+        They are written by a thread of their own, so they must not change any more.
+        """
+        if self._work is None:
+            waits = frame.frame.numel() <= MOST_WAITING_VALUES
+            self._work = WorkQueue(1 if waits else 0)
+        self._work.do(partial(self._take, place, frame))
+
+    def _take(self, place: int, frame: SeparatedFrame) -> None:
+        """Write the layers of a frame, and keep copies of them for the contact sheet."""
         layers = layers_of(self.transition, frame)
         # A sum is finite where all values are, and takes a tenth of the time.
         if not all(bool(pixels.sum().isfinite()) for pixels in layers.values()):
@@ -84,6 +99,8 @@ class FrameSpool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._work is not None:
+            self._end_work(is_good=kind is None)
         try:
             # Closing writes what is still in a buffer, and may find the disk full.
             self._open.close()
@@ -93,6 +110,22 @@ class FrameSpool:
         if kind is not None:
             self._remove_files()
         self.sides = tuple(self._files)
+
+    def _end_work(self, *, is_good: bool) -> None:
+        """Wait for the frames that wait, or drop them. Leaves no file after an error."""
+        assert self._work is not None
+        try:
+            if is_good:
+                self._work.finish()
+        except BaseException:
+            is_good = False
+            raise
+        finally:
+            self._work.stop()
+            if not is_good:
+                with suppress(OSError):
+                    self._open.close()
+                self._remove_files()
 
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of each file's content, as it was written, by the file's name."""

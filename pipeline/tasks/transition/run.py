@@ -67,12 +67,12 @@ def run(job: Job) -> Result:
                     for name, spent in result.seconds.items():
                         seconds[name] += spent
     separated = list(results.values())
-    with job.stages.stage("write") as step:
-        layers = write_layers(job, separated, searched, step)
     entries = [
         results[item].entry if item in results else describe_transition(item)
         for item in analysis.transitions
     ]
+    with job.stages.stage("write") as step:
+        layers = write_layers(job, separated, searched, entries, step)
     is_trimmed = job.settings.start is not None or job.settings.end is not None
     return Result(
         layers=tuple(layers),

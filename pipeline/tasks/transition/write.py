@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -14,7 +15,7 @@ from pipeline.runtime.layer_warnings import joined_warnings
 from pipeline.runtime.progress import Step
 from pipeline.runtime.run_record import WRITTEN
 from pipeline.runtime.sequences import link_layer
-from pipeline.task import Job, WrittenLayer
+from pipeline.task import FrameWatch, Job, Result, WrittenLayer
 from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE, scene_confidence
 from pipeline.tasks.transition.describe import MIXED, scene_name
 from pipeline.tasks.transition.search import SearchResult
@@ -24,6 +25,7 @@ from stages.checkpoint import Checkpoints
 from stages.context import confidence_name
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
+from stages.media.formats import LayerFormat, encoding_for
 from stages.media.sniff import printable
 from stages.media.stored_frame import StoredFrame
 from stages.media.write import LayerWriter
@@ -52,17 +54,21 @@ class _PlannedLayer:
 
 
 def write_layers(
-    job: Job, separated: Sequence[SeparatedTransition], searched: SearchResult, step: Step
+    job: Job,
+    separated: Sequence[SeparatedTransition],
+    searched: SearchResult,
+    entries: Sequence[Mapping[str, object]],
+    step: Step,
 ) -> list[WrittenLayer]:
     """Write all layers in one pass over the clip.
 
-    separated: the transitions that were separated. searched: what the search found. step: gets the
-    progress.
+    separated: the transitions that were separated. searched: what the search found. entries: what
+    the manifest says of all transitions. step: gets the progress.
     A layer that is complete is kept, so that a resumed run begins with the first that is not.
     Clean frames pass through unchanged; the others come from ``separated``.
     Raises UnlayerError where the clip has become shorter.
     """
-    writing = _Writing(job, searched)
+    writing = _Writing(job, searched, entries)
     planned = _planned_layers(searched.analysis, separated)
     if job.settings.confidence:
         size = job.clip.info.height, job.clip.info.width
@@ -85,9 +91,13 @@ class _Writing:
     layers: the complete layers, in the order in which they were completed.
     """
 
-    def __init__(self, job: Job, searched: SearchResult) -> None:
+    def __init__(
+        self, job: Job, searched: SearchResult, entries: Sequence[Mapping[str, object]]
+    ) -> None:
         self.job = job
         self.searched = searched
+        self.watch: FrameWatch | None = None
+        self._entries = entries
         self.kept: Checkpoints = job.checkpoints.namespace(WRITTEN)
         self.layers: list[WrittenLayer] = []
         self._warnings: list[tuple[str, Sequence[str]]] = []
@@ -99,9 +109,16 @@ class _Writing:
         times, first = self.searched.times, self.searched.first
         self._waiting = [layer for layer in planned if not self._take_kept(layer)]
         with ExitStack() as stack:
+            # A resumed run does not see the frames of the layers that are complete.
+            if not self.layers and self._waiting and self.job.watch is not None:
+                self.watch = self.job.watch
+                stack.callback(self.watch.close)
+                self.watch.begin(self._planned_result(), lambda number: times[number - first])
             begin = self._waiting[0].first if self._waiting else 0
             stored = self.job.clip.stored_frames(begin) if self._waiting else ()
             for frame in ahead(stored):
+                if self.watch is not None:
+                    self.watch.add_input(frame)
                 while self._waiting and self._waiting[0].first <= frame.index:
                     self._begin(self._waiting.pop(0), stack)
                 self._write_frame(frame)
@@ -110,6 +127,8 @@ class _Writing:
                     (done - first) / len(times),
                     f"frame {done} of {self.searched.analysis.frames}",
                 )
+            if self.watch is not None:
+                self.watch.end()
         for warning in joined_warnings(self._warnings):
             self.job.stages.warn(warning)
         if self._waiting or self._open:
@@ -117,6 +136,27 @@ class _Writing:
                 f"{printable(self.job.clip.info.path)}: gave fewer frames on the second reading "
                 "than on the first; is it still being written?"
             )
+
+    def _planned_result(self) -> Result:
+        """Return what the run will have made when all waiting layers are written."""
+        info = self.job.clip.info
+        suffixes = [encoding_for(info, self._format(layer)).suffix for layer in self._waiting]
+        layers = [
+            _written(layer, self.job.work, layer.name + suffix)
+            for layer, suffix in zip(self._waiting, suffixes, strict=True)
+        ]
+        return Result(tuple(layers), transitions=tuple(self._entries))
+
+    def _format(self, layer: _PlannedLayer) -> LayerFormat:
+        """Return how a layer is written."""
+        info = self.job.clip.info
+        return layer_format(
+            self.job.settings,
+            info,
+            picture=info.is_picture and layer.first == layer.last,
+            data=layer.data,
+            gray=layer.data,
+        )
 
     def _take_kept(self, layer: _PlannedLayer) -> bool:
         """Take over a layer that a run before this one completed; return whether there is one.
@@ -162,13 +202,7 @@ class _Writing:
         writer = LayerWriter(
             folder / layer.name,
             clip.info,
-            layer_format(
-                settings,
-                clip.info,
-                picture=clip.info.is_picture and layer.first == layer.last,
-                data=layer.data,
-                gray=layer.data,
-            ),
+            self._format(layer),
             source=clip.companions(times[layer.first - first], end, tracks=layer.sound),
             first_frame=layer.first,
         )
@@ -179,6 +213,8 @@ class _Writing:
         """Write one frame of the clip to all open layers, and close those that are complete."""
         for layer, writer, closing in list(self._open):
             pixels = layer.pixels(frame.index)
+            if self.watch is not None:
+                self.watch.add_layer(layer.name, frame, pixels)
             if pixels is None:
                 writer.write_stored(frame)
             else:
@@ -198,20 +234,22 @@ class _Writing:
     ) -> None:
         """Add a complete layer. files: its name, a sequence's pattern, and its sounds' names."""
         name, pattern, sounds = files
-        work = self.job.work
-        self.layers.append(
-            WrittenLayer(
-                name=layer.name,
-                role=layer.role,
-                path=work / name,
-                first_frame=layer.first,
-                last_frame=layer.last,
-                pattern=pattern,
-                sounds=tuple(work / sound for sound in sounds),
-                data=layer.data,
-            )
-        )
+        written = _written(layer, self.job.work, name)
+        paths = tuple(self.job.work / sound for sound in sounds)
+        self.layers.append(replace(written, pattern=pattern, sounds=paths))
         self._warnings.append((layer.name, warnings))
+
+
+def _written(layer: _PlannedLayer, work: Path, file_name: str) -> WrittenLayer:
+    """Return what a layer is once it is written. work: the folder. file_name: in it."""
+    return WrittenLayer(
+        name=layer.name,
+        role=layer.role,
+        path=work / file_name,
+        first_frame=layer.first,
+        last_frame=layer.last,
+        data=layer.data,
+    )
 
 
 def _planned_layers(

@@ -11,7 +11,7 @@ from clips import OWN
 from report_pages import film, manifest_of, page_of, run
 
 from pipeline.cli.main import main
-from stages.media.thumbnails import read_thumbnails
+from pipeline.report.pictures import make_pictures
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -29,7 +29,7 @@ def test_a_report_that_fails_does_not_fail_the_run(monkeypatch: pytest.MonkeyPat
     def broken(*words: object, **more: object) -> None:
         raise RuntimeError("no such thing")
 
-    monkeypatch.setattr("pipeline.report.pictures.read_thumbnails", broken)
+    monkeypatch.setattr("pipeline.report.contents.make_pictures", broken)
     made = run(film())
     whole = manifest_of(made)
     assert "report.html could not be made (RuntimeError: no such thing)" in whole["warnings"][0]
@@ -38,7 +38,7 @@ def test_a_report_that_fails_does_not_fail_the_run(monkeypatch: pytest.MonkeyPat
         and not (made / "report").exists()
         and not (made / "report.html").exists()
     )
-    monkeypatch.setattr("pipeline.report.pictures.read_thumbnails", read_thumbnails)
+    monkeypatch.setattr("pipeline.report.contents.make_pictures", make_pictures)
     assert main(["report", str(made), "--no-progress"]) == 0
     assert sorted(os.listdir(made)) == sorted([*OWN, "scene-001.mp4", "scene-002.mp4", "sheet.png"])
 

@@ -17,7 +17,7 @@ from report_pages import Page, film, page_of, run
 from pipeline.cli.main import main
 from pipeline.report.facts import RunFacts, read_facts
 from pipeline.report.index import write_index
-from pipeline.report.media import encode_preview
+from pipeline.report.previews import encode_preview
 from pipeline.report.shots import shot_rows, shots_of, time_code
 from stages.media.read import open_clip
 

@@ -14,7 +14,7 @@ from writing import clip_of
 
 from stages.media.color_tags import ColorTags
 from stages.media.encoder_frames import EncoderFrames
-from stages.media.formats import LayerFormat, encoding_for, output_colors
+from stages.media.formats import LayerFormat, can_take_codes, encoding_for, output_colors
 from stages.media.frame_pixels import Orientation
 from stages.media.stored_frame import StoredFrame
 
@@ -72,6 +72,54 @@ def test_codes_that_mean_the_same_are_taken_over(seed: int) -> None:
         half[0],
         size[0],
     )
+
+
+@pytest.mark.parametrize(("matrix", "tag"), [(2, 6), (5, 5), (BT601, 6), (BT709, BT709)])
+def test_codes_of_untagged_frames_and_of_bt601_are_taken_over_with_their_matrix(
+    matrix: int, tag: int
+) -> None:
+    size = drawn_size(matrix)
+    info, _ = clip_of(
+        np.zeros((1, *size, 3), np.uint8),
+        codec="h264",
+        pixel_format="yuv420p",
+        color=ColorTags(matrix=matrix),
+    )
+    encoding = encoding_for(info, LayerFormat())
+    colors = output_colors(encoding, info.color, False, takes_codes=can_take_codes(encoding, info))
+    stored = StoredFrame(0, Fraction(0), noise(*size))
+    stored.frame.colorspace = matrix
+    frames = EncoderFrames(encoding, colors, info.color, "h264")
+    assert colors.tags == (BT709, BT709, tag)
+    assert same(frames.of_stored(stored, size), stored.frame)
+    # Mixed frames come as pixels. They get codes of the same matrix.
+    made = frames.of_pixels(stored.pixels, None)
+
+    def error(shown_as: int) -> float:
+        made.colorspace = shown_as
+        shown = StoredFrame(0, Fraction(0), made).pixels
+        return float((shown - stored.pixels).abs().mean())
+
+    assert error(tag) < error(BT601 if tag == BT709 else BT709)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pixel_format": "yuv422p"},
+        {"codec": "mjpeg"},
+        {"full_range": True},
+        {"rotation": 90},
+        {"crop": (0, 2, 0, 2)},
+        {"color": ColorTags(9, 14, 2)},
+    ],
+)
+def test_other_clips_without_a_matrix_become_bt709(change: dict[str, Any]) -> None:
+    about = {"codec": "h264", "pixel_format": "yuv420p", **change}
+    info, _ = clip_of(np.zeros((1, 32, 48, 3), np.uint8), **about)
+    encoding = encoding_for(info, LayerFormat())
+    takes = can_take_codes(encoding, info)
+    assert output_colors(encoding, info.color, False, takes_codes=takes).tags[2] == BT709
 
 
 def test_chroma_that_lies_elsewhere_goes_through_rgb(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,7 @@ def test_tags_of_bt601_go_with_the_values(tmp_path: Path) -> None:
         **{"c:v": "libx264", "pix_fmt": "yuv420p", "x264-params": tags},
     )
     clip = open_clip([path])
-    for lossless, matrix in ((True, 0), (False, 1)):
+    for lossless, matrix in ((True, 0), (False, 6)):
         with LayerWriter(tmp_path / "layer", clip.info, LayerFormat(lossless=lossless)) as writer:
             writer.write(clip.frames(0, 5))
         color = open_clip([writer.path]).info.color

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from pipeline import separate
 from stages.optim.threads import (
     LEAST_ROWS,
     WIDE,
+    WorkQueue,
     ahead,
     bands,
     convolution_threads,
@@ -232,3 +235,78 @@ def test_items_are_prepared_ahead_one_at_a_time(two_threads: None) -> None:
     assert len(closed) == 2 and threading.get_ident() not in closed
     torch.set_num_threads(1)
     assert list(ahead([1, 2])) == [1, 2]
+
+
+def test_a_queue_does_its_work_in_order_and_bounds_what_waits(two_threads: None) -> None:
+    done: list[int] = []
+    threads: set[int] = set()
+    begun = threading.Event()
+    goes_on = threading.Event()
+
+    def work(number: int) -> None:
+        begun.set()
+        goes_on.wait(20)
+        threads.add(threading.get_ident())
+        done.append(number)
+
+    with one_thread_an_operation():
+        queue = WorkQueue(2)
+        for number in range(3):
+            queue.do(partial(work, number))
+        assert begun.wait(20) and done == [], "the caller waits for none of them"
+        threading.Timer(0.05, goes_on.set).start()
+        queue.do(partial(work, 3))
+        assert done[:1] == [0], "a fourth waits for the first"
+        queue.finish()
+    assert done == [0, 1, 2, 3] and threads.isdisjoint({threading.get_ident()})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_error_in_a_queue_reaches_the_caller_and_ends_the_work(
+    two_threads: None, seed: int
+) -> None:
+    draw = random.Random(seed)
+    count, wrong = draw.randint(3, 12), draw.randint(0, 2)
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        if number == wrong:
+            raise OSError(28, "full")
+        done.append(number)
+
+    with one_thread_an_operation():
+        queue = WorkQueue(draw.randint(1, 3))
+        with pytest.raises(OSError, match="full"):
+            for number in range(count):
+                queue.do(partial(work, number))
+            queue.finish()
+        queue.stop()
+    assert done == list(range(wrong))
+
+
+def test_a_stopped_queue_drops_what_waits(two_threads: None) -> None:
+    done: list[int] = []
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def work(number: int) -> None:
+        begun.set()
+        goes_on.wait(20)
+        done.append(number)
+
+    with one_thread_an_operation():
+        queue = WorkQueue(3)
+        for number in range(3):
+            queue.do(partial(work, number))
+        assert begun.wait(20)
+        threading.Timer(0.05, goes_on.set).start()
+        queue.stop()
+    assert done == [0]
+    assert not any(thread.name.startswith("work-queue") for thread in threading.enumerate())
+
+
+def test_one_thread_does_all_work_at_once() -> None:
+    done: list[int] = []
+    queue = WorkQueue(2)
+    queue.do(lambda: done.append(threading.get_ident()))
+    assert done == [threading.get_ident()]
+    queue.finish()
