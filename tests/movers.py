@@ -9,6 +9,7 @@ photographs.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,8 @@ STORIES = ("through", "through", "stops", "enters", "leaves", "tiny")
 """What an object does: it stays in the picture and moves, or does that and something more."""
 FREE_TRIES = 40
 """Drawn windows of a clip among which one without an object is looked for."""
+PATH_TRIES = 2000
+"""Drawn paths of an object across another one; after that many, any path does."""
 EDGE_PIXELS = 1
 """Pixels that are taken off a mask's edge, at the footage's size: there lies the old background."""
 LEAST_OBJECT, MOST_OBJECT = 0.25, 0.55
@@ -304,14 +307,14 @@ def _path(
     broad: its largest width in pixels. Against the scene it moves at least 0.12 of the width.
     """
     height, width = SIZE
-    while True:
+    for tries in itertools.count():
         begin = rng.uniform([0.2, 0.35], [0.8, 0.75]) * [width, height]
         end = rng.uniform([0.2, 0.35], [0.8, 0.75]) * [width, height]
         if story == "enters":
             begin[0] = rng.choice([-broad / 2 - 4, width + broad / 2 + 4])
         if story == "leaves":
             end[0] = rng.choice([-broad / 2 - 4, width + broad / 2 + 4])
-        if crossed is not None:
+        if crossed is not None and tries < PATH_TRIES:
             middle = _center_of(crossed.alpha[COUNT // 2])
             end = 2 * middle - begin
         moved = np.hypot(*(end - begin - (camera[-1] - camera[0])))

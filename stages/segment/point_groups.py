@@ -1,14 +1,14 @@
 """Groups of points that move together, and which of these groups are parts of one thing.
 
-Groups of two kinds are joined: those that lie close to each other and do not drift apart, such as
-the limbs of a body, and those one after the other that look alike and follow on from each other.
+Groups of two kinds are joined: those that hardly part, in the mean over their pairs of points, such
+as the limbs of a body; and those one after the other that look alike and follow on from each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import torch
@@ -17,60 +17,77 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.segment.lab import spread_colors
-from stages.segment.point_tracks import SPACING, Points
+from stages.segment.point_evidence import PairEvidence
+from stages.segment.point_tracks import Points
 
 Labels = NDArray[np.int32]
 Numbers = NDArray[np.float64]
 
 # The constants below were chosen on drawn clips, see tests/measure_movers.py.
-LEAST_COMMON_FRAMES = 4
-"""Frames that two groups have to share for their drift to be seen."""
-DRIFT, DRIFT_PIXELS = 0.35, 1.5
-"""Least change of the distance between two things, in the size of the smaller one, plus pixels."""
-HALF_LENGTH = 0.9
-"""Half the length of a long thing, in square roots of its area."""
-LEAST_COMMON_COLORS = 0.6
-"""Least part of their colours that two groups, one after the other, have in common."""
-MOST_JUMP = 1.0
-"""Most distance between where one group ends and the next begins, in the size of the larger one."""
+MOST_PARTING, MOST_PARTING_APART, SMALL_PARTING = 1.3, 1.0, 5.0
+"""Log-odds against one thing up to which two groups are one, if they touch and if they do not; and
+what is added, divided by the points of the smaller group: the few points of a limb part from its
+body for a moment."""
+LEAST_PAIRS = 0.05
+"""Least number of pairs that are seen together, as a part of the smaller group's points, squared.
+Of fewer, the mean says nothing."""
+LEAST_POINTS = 15  # points of a thing
+THERE = 0.25
+"""Part of its largest area from which a group is there in a frame: stragglers do not count."""
+LEAST_COMMON_COLORS, CLEARLY_COMMON_COLORS = 0.55, 0.75
+"""Least part of their colours that two groups, one after the other, have in common; and from where
+they may jump farther."""
+MOST_JUMP, FARTHEST_JUMP = 1.0, 1.5
+"""Most distance between where one group ends and the next begins, in the size of the larger one;
+the second one with clearly common colours."""
+MOST_OVERLAP = 3  # frames in which two groups one after the other may both be there
+SETTLED = 3  # frames at a group's end whose motion is carried on
 COLOR_BINS = 8  # bins of L, a and b each
 HIGHEST_LABEL = 255  # of a thing, because a layer of numbers has 8 bits
-SAME_THING, SIDE_BY_SIDE = 3.0, 2.0
-"""Likeness of groups with the same number in the window before, and of groups that lie close to
-each other. Groups one after the other have at most 1, so they are joined last."""
 
 
 @dataclass(frozen=True)
 class Group:
     """Hold points that move together.
 
-    members: their indices. counts: how many are seen in each frame, ``(T,)``. centers: the middle
-    of these, ``(T, 2)``, NaN without any. moves: their motion to the next frame, ``(T - 1, 2)``,
-    NaN where it is not known. colors: shares of the pixels' colours. given: the number that the
-    window before gave them, or 0.
+    members: their indices. areas: what those that are seen cover in each frame, in pixels,
+    ``(T,)``. centers: the middle of these, ``(T, 2)``, NaN without any. moves: their motion to the
+    next frame, ``(T - 1, 2)``, NaN where it is not known. colors: shares of the pixels' colours.
+    given: the number that the window before gave them, or 0.
     """
 
     members: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    areas: Numbers
     centers: Numbers
     moves: Numbers
     colors: Numbers
     given: int
 
     @property
+    def there(self) -> NDArray[np.bool_]:
+        """Return the frames in which a good part of it is seen, ``(T,)``."""
+        return _is_there(self.areas)
+
+    @property
     def first(self) -> int:
-        """Return the first frame in which it is seen."""
-        return int(self.counts.nonzero()[0][0])
+        """Return the first frame in which it is there."""
+        return int(self.there.nonzero()[0][0])
 
     @property
     def last(self) -> int:
-        """Return the last frame in which it is seen."""
-        return int(self.counts.nonzero()[0][-1])
+        """Return the last frame in which it is there."""
+        return int(self.there.nonzero()[0][-1])
 
     @property
     def size(self) -> float:
         """Return the square root of its typical area, in pixels."""
-        return float(np.median(self.counts[self.counts > 0]) ** 0.5 * SPACING)
+        return float(np.median(self.areas[self.areas > 0]) ** 0.5)
+
+
+def _is_there(areas: Numbers) -> NDArray[np.bool_]:
+    """Return the frames in which a good part of the largest of some areas ``(T,)`` is seen."""
+    there: NDArray[np.bool_] = (areas > 0) & (areas >= THERE * areas.max())
+    return there
 
 
 def group_of(
@@ -82,7 +99,9 @@ def group_of(
     before: the numbers of things in the first n frames, ``(n, h, w)``, as the window before found
     them. Each point votes for the number at its place.
     """
-    places, seen = points.places[members], points.seen[members]
+    chosen = points[members]
+    places, seen = chosen.places, chosen.seen
+    covers = chosen.spacing.astype(np.float64) ** 2
     count = seen.shape[1]
     centers, moves = np.full((count, 2), np.nan), np.full((count - 1, 2), np.nan)
     colors = np.full(COLOR_BINS**3, 1e-6)
@@ -90,7 +109,7 @@ def group_of(
     for t in range(count):
         here = places[seen[:, t], t]
         if len(here):
-            centers[t] = np.median(here, 0)
+            centers[t] = np.average(here, 0, covers[seen[:, t]])
             x, y = (here[:, axis].round().astype(int) for axis in (0, 1))
             y, x = y.clip(0, cells.shape[1] - 1), x.clip(0, cells.shape[2] - 1)
             np.add.at(colors, cells[t, y, x], 1)
@@ -101,7 +120,7 @@ def group_of(
     # Places outside the earlier matte have the number 0, which is no thing.
     votes[0] = 0
     given = int(votes.argmax()) if votes.any() else 0
-    return Group(members, seen.sum(0), centers, moves, _smoothed_shares(colors), given)
+    return Group(members, covers @ seen, centers, moves, _smoothed_shares(colors), given)
 
 
 def _smoothed_shares(colors: Numbers) -> Numbers:
@@ -127,104 +146,135 @@ def color_cells(frames: Tensor) -> Labels:
     return cells
 
 
-def joined(groups: Sequence[Group]) -> list[list[int]]:
-    """Return which groups are one thing, as lists of their indices.
+def moving_together(groups: Sequence[Group], found: PairEvidence) -> list[list[int]]:
+    """Return which groups hardly part from each other, as lists of their indices.
 
-    The most alike are joined first. Things are not joined if any of their groups differ, or if the
-    window before gave them different numbers.
+    Those that part least are joined first. Groups with one number from the window before are one
+    thing, and those with different numbers are not. What has too few points for a thing is left
+    out, unless there is nothing else.
+
+    found: the evidence for each two points.
+    """
+    bonds = _Bonds(groups, found)
+    things = [[i] for i in range(len(groups))]
+    while len(things) > 1:
+        strength = bonds.strength()
+        one, other = sorted(divmod(int(strength.argmax()), len(things)))
+        if strength[one, other] <= 0:
+            break
+        things[one] += things.pop(other)
+        bonds.join(one, other)
+    everyone = range(len(things))
+    large = [at for at in everyone if bonds.sizes[at] >= LEAST_POINTS or bonds.numbers[at]]
+    if not large and things:
+        large = [int(np.argmax(bonds.sizes))]
+    return [things[at] for at in large]
+
+
+class _Bonds:
+    """What speaks for each two of N groups of points being one thing.
+
+    sums: of the log-odds over pairs of points, and of those that come near each other,
+    ``(2, N, N)``. pairs: how many these are, ``(2, N, N)``. sizes: points of each group.
+    numbers: what the window before gave to each, or 0.
+    """
+
+    def __init__(self, groups: Sequence[Group], found: PairEvidence) -> None:
+        self.sizes = [len(group.members) for group in groups]
+        self.numbers = [group.given for group in groups]
+        self.sums = np.zeros((2, len(groups), len(groups)))
+        self.pairs = np.zeros_like(self.sums)
+        for one, other in combinations(range(len(groups)), 2):
+            at = np.ix_(groups[one].members, groups[other].members)
+            for kind, counted in enumerate((found.together[at], found.near[at])):
+                self.sums[kind, one, other] = found.odds[at][counted].sum()
+                self.pairs[kind, one, other] = counted.sum()
+        for table in (self.sums, self.pairs):
+            table += table.transpose(0, 2, 1)
+
+    def strength(self) -> Numbers:
+        """Return how much speaks for each two groups being one thing, ``(N, N)``.
+
+        It is 0 or less for those that are not known to be one.
+        Points where the groups touch count as much as all points: limbs part from the body at
+        their ends, and hardly where they are joined to it.
+        """
+        sizes, numbers = np.array(self.sizes, np.float64), np.array(self.numbers)
+        smaller = np.minimum(sizes[:, None], sizes)
+        mean, local = self.sums / np.maximum(self.pairs, 1)
+        touch = self.pairs[1] > 0
+        found: Numbers = np.where(
+            touch, (mean + local) / 2 + MOST_PARTING, mean + MOST_PARTING_APART
+        )
+        found += SMALL_PARTING / smaller
+        found[self.pairs[0] <= LEAST_PAIRS * smaller**2] = -np.inf
+        given = (numbers[:, None] > 0) & (numbers > 0)
+        found[given] = np.where(numbers[:, None] == numbers, np.inf, -np.inf)[given]
+        np.fill_diagonal(found, -np.inf)
+        return found
+
+    def join(self, one: int, other: int) -> None:
+        """Join the second group to the first one, and number those behind it anew."""
+        self.numbers[one] = self.numbers[one] or self.numbers[other]
+        self.sizes[one] += self.sizes[other]
+        for table in (self.sums, self.pairs):
+            table[:, one] += table[:, other]
+            table[:, :, one] += table[:, :, other]
+        self.sums, self.pairs = (
+            np.delete(np.delete(table, other, 1), other, 2) for table in (self.sums, self.pairs)
+        )
+        del self.numbers[other], self.sizes[other]
+
+
+def one_after_another(groups: Sequence[Group]) -> list[list[int]]:
+    """Return which groups are one thing that is lost and found again, as lists of their indices.
+
+    The most alike are joined first. Things that the window before gave different numbers are not
+    joined, nor things that are there at once for more than a few frames.
     """
     everyone = range(len(groups))
-    different = {pair for pair in combinations(everyone, 2) if _differ(*(groups[i] for i in pair))}
     alike = []
-    for one, other in combinations(everyone, 2):
-        if (one, other) not in different:
-            likeness = _likeness(groups[one], groups[other])
-            if likeness > 0:
-                alike.append((likeness, one, other))
+    for one, other in permutations(everyone, 2):
+        likeness = _likeness(groups[one], groups[other])
+        if likeness > -np.inf:
+            alike.append((likeness, one, other))
     # The thing of each group, named after one of its groups.
     thing = list(everyone)
     for _, one, other in sorted(alike, reverse=True):
         kept = [i for i in everyone if thing[i] == thing[one]]
         added = [i for i in everyone if thing[i] == thing[other]]
-        given = {groups[i].given for i in (*kept, *added)} - {0}
-        clash = any((min(i, j), max(i, j)) in different for i in kept for j in added)
-        if not clash and len(given) < 2:
+        if kept == added or len({groups[i].given for i in (*kept, *added)} - {0}) > 1:
+            continue
+        whole = [_is_there(np.sum([groups[i].areas for i in part], 0)) for part in (kept, added)]
+        if (whole[0] & whole[1]).sum() <= MOST_OVERLAP:
             for i in added:
                 thing[i] = thing[one]
     return [[i for i in everyone if thing[i] == name] for name in dict.fromkeys(thing)]
 
 
-def _common(one: Group, other: Group) -> NDArray[np.bool_]:
-    """Return the frames in which both groups are seen, ``(T,)``."""
-    return (one.counts > 0) & (other.counts > 0)
+def _likeness(earlier: Group, later: Group) -> float:
+    """Return how likely two groups are one thing, the first before the second one.
 
-
-def _drifts(drift: float, one: Group, other: Group) -> bool:
-    """Return whether a change of two groups' distance, in pixels, is too large for one thing."""
-    return drift > DRIFT * min(one.size, other.size) + DRIFT_PIXELS
-
-
-def _differ(one: Group, other: Group) -> bool:
-    """Return whether two groups drift apart, or lie far apart, in the frames that both have."""
-    if one.given and other.given:
-        return one.given != other.given
-    common = _common(one, other)
-    if common.sum() < LEAST_COMMON_FRAMES:
-        return False
-    relative = one.moves - other.moves
-    path = np.concatenate([np.zeros((1, 2)), np.nancumsum(relative, 0)])
-    drift = float(np.hypot(*(path.max(0) - path.min(0))))
-    offset = (one.centers - other.centers)[common]
-    gap = float(np.hypot(*offset.T).min()) - HALF_LENGTH * (one.size + other.size)
-    return _drifts(drift, one, other) or gap > max(one.size, other.size)
-
-
-def _likeness(one: Group, other: Group) -> float:
-    """Return how sure it is that two groups that do not differ are one thing; 0 if they are not.
-
-    Of groups one after the other it is the part of their colours that they have in common, up to 1.
-    For the others, see :data:`SAME_THING`.
+    It is the part of their colours that they have in common, less half of how far the second one
+    begins from where the first one would be. Minus infinity if they are not one thing.
     """
-    if one.given and one.given == other.given:
-        return SAME_THING
-    common = _common(one, other)
-    if common.any():
-        return SIDE_BY_SIDE if _lie_together(one, other, common) else 0.0
-    earlier, later = sorted((one, other), key=lambda group: group.first)
-    if later.first < earlier.last:
-        return 0.0
-    alike = _common_colors(one, other)
-    return alike if alike > LEAST_COMMON_COLORS and _follows_on(earlier, later) else 0.0
-
-
-def _lie_together(one: Group, other: Group, common: NDArray[np.bool_]) -> bool:
-    """Return whether two groups lie close to each other in their ``common`` frames, ``(T,)``."""
-    # Too few frames to see a drift: their motion tells whether they would drift apart.
-    velocity = _move_at(one, common) - _move_at(other, common)
-    drift = LEAST_COMMON_FRAMES * float(np.hypot(*velocity))
-    few = common.sum() < LEAST_COMMON_FRAMES
-    if few and _drifts(drift, one, other) and _common_colors(one, other) < LEAST_COMMON_COLORS:
-        return False
-    offset = np.hypot(*(one.centers - other.centers)[common].T).min()
-    return bool(offset < HALF_LENGTH * (one.size + other.size) + max(one.size, other.size))
-
-
-def _follows_on(earlier: Group, later: Group) -> bool:
-    """Return whether a group begins where an earlier one would be, had it gone on moving."""
     wait = later.first - earlier.last
-    moves = earlier.moves[np.isfinite(earlier.moves[:, 0])][-3:]
-    move = moves.mean(0) if len(moves) else np.zeros(2)
-    expected = earlier.centers[earlier.last] + wait * move
-    missed = np.hypot(*(expected - later.centers[later.first]))
-    return bool(missed < MOST_JUMP * max(earlier.size, later.size) + wait)
+    colors = float(np.minimum(earlier.colors, later.colors).sum())
+    if wait < -1 or colors < LEAST_COMMON_COLORS:
+        return -np.inf
+    before = earlier.moves[max(0, earlier.last - SETTLED) : earlier.last]
+    after = later.moves[later.first : later.first + SETTLED]
+    move = (_mean(before) + _mean(after)) / 2
+    missed = earlier.centers[earlier.last] + wait * move - later.centers[later.first]
+    size = max(earlier.size, later.size)
+    jump = FARTHEST_JUMP if colors > CLEARLY_COMMON_COLORS else MOST_JUMP
+    distance = float(np.hypot(*missed))
+    if distance > jump * size + wait:
+        return -np.inf
+    return colors - distance / (size + max(wait, 0)) / 2
 
 
-def _common_colors(one: Group, other: Group) -> float:
-    """Return the part of their colours that two groups have in common, 0 to 1."""
-    return float(np.minimum(one.colors, other.colors).sum())
-
-
-def _move_at(group: Group, frames: NDArray[np.bool_]) -> Numbers:
-    """Return a group's mean motion a frame, ``(2,)``, from or into some frames; 0 if not known."""
-    steps = (frames[:-1] | frames[1:]) & np.isfinite(group.moves[:, 0])
-    return group.moves[steps].mean(0) if steps.any() else np.zeros(2)
+def _mean(moves: Numbers) -> Numbers:
+    """Return the mean of the motions ``(n, 2)`` that are known, ``(2,)``; 0 without any."""
+    known = moves[np.isfinite(moves[:, 0])]
+    return known.mean(0) if len(known) else np.zeros(2)

@@ -1,7 +1,7 @@
 """Divide a window's matte into things: what moves differently, each with one identity.
 
-1. Points of the matte are followed and grouped by their motion
-   (:mod:`stages.segment.point_tracks`).
+1. Points of the matte are followed (:mod:`stages.segment.point_tracks`) and grouped by their motion
+   (:mod:`stages.segment.point_evidence`).
 2. Groups that are parts of one thing are joined (:mod:`stages.segment.point_groups`).
 3. Every pixel joins the thing whose points lie near it and move like it.
 4. What is seen too briefly, or is too small, is no thing; its pixels join the nearest thing.
@@ -20,8 +20,16 @@ from torch import Tensor
 
 from stages.motion.flow import box
 from stages.segment.motion import WindowMotion
-from stages.segment.point_groups import Group, Labels, color_cells, group_of, joined
-from stages.segment.point_tracks import Points, follow_points, grouped
+from stages.segment.point_evidence import evidence, grouped
+from stages.segment.point_groups import (
+    Group,
+    Labels,
+    color_cells,
+    group_of,
+    moving_together,
+    one_after_another,
+)
+from stages.segment.point_tracks import Points, follow_points
 from stages.thing_count import MOST_THINGS
 
 # The constants below were chosen on drawn clips, see tests/measure_movers.py.
@@ -29,7 +37,7 @@ LEAST_FRAMES = 4
 """Frames in which a thing has to be seen."""
 LEAST_AREA = 8e-4
 """Least mean area of a thing in these frames, as a part of the picture."""
-LEAST_SHARE = 0.02
+LEAST_SHARE = 0.004
 """Least part of the largest thing's pixels, over all frames, that another one has."""
 SUPPORT_DISTANCE, SUPPORT_MOTION = 5.0, 1.0
 """Spread, in pixels, of the place and of the motion of the pixels that a point supports."""
@@ -71,10 +79,9 @@ def find_things(
     most: how many numbers there may be; 0 for :data:`MOST_THINGS`.
     """
     most = min(most or MOST_THINGS, MOST_THINGS)
-    points = follow_points(matte, motion)
-    cells = color_cells(frames)
-    groups = [group_of(members, points, cells, before) for members in grouped(points)]
-    candidates = [[groups[i] for i in thing] for thing in _largest(joined(groups), groups)]
+    points = follow_points(matte, motion, frames)
+    groups = _groups(points, color_cells(frames), before)
+    candidates = [[groups[i] for i in thing] for thing in _largest(groups)]
     support = _Support(matte, motion, points, candidates)
     kept = support.large_enough()
     if not kept:
@@ -104,14 +111,28 @@ def _undivided(matte: Tensor, before: Tensor | None, highest: int, most: int) ->
     return Things(labels, (number,))
 
 
-def _largest(things: list[list[int]], groups: Sequence[Group]) -> list[list[int]]:
-    """Return the :data:`MOST_CANDIDATES` things with the most points, in their order.
+def _groups(points: Points, cells: Labels, before: Tensor | None) -> list[Group]:
+    """Return the groups of points that move together.
 
-    things: lists of indices of ``groups``.
+    cells: the colours of the frames. before: see :func:`find_things`.
     """
+    found = evidence(points)
+    parts = [group_of(members, points, cells, before) for members in grouped(found.odds)]
+    return [
+        group_of(np.concatenate([parts[i].members for i in whole]), points, cells, before)
+        for whole in moving_together(parts, found)
+    ]
+
+
+def _largest(groups: Sequence[Group]) -> list[list[int]]:
+    """Return the :data:`MOST_CANDIDATES` things with the largest areas, in their order.
+
+    They are lists of indices of ``groups``.
+    """
+    things = one_after_another(groups)
     if len(things) <= MOST_CANDIDATES:
         return things
-    sizes = np.array([sum(int(groups[i].counts.sum()) for i in thing) for thing in things])
+    sizes = np.array([sum(float(groups[i].areas.sum()) for i in thing) for thing in things])
     chosen = np.sort(np.argsort(-sizes, kind="stable")[:MOST_CANDIDATES])
     return [things[at] for at in chosen]
 

@@ -15,7 +15,8 @@ from stages.context import Separation
 from stages.occlusion import Occlusion, front_to_back, summed
 from stages.segment.depth_order import occlusions
 from stages.segment.motion import WindowMotion
-from stages.segment.point_tracks import follow_points, grouped
+from stages.segment.point_evidence import evidence, grouped
+from stages.segment.point_tracks import follow_points
 from stages.segment.thing_layers import LEVELS, layers_of_thing, thing_numbers
 from stages.segment.things import find_things
 
@@ -85,8 +86,8 @@ CROSSING = ((2, 20, 5), (82, 26, -5))
 
 def test_points_that_move_together_are_one_group() -> None:
     scene = Scene(*CROSSING)
-    points = follow_points(scene.matte, scene.motion)
-    groups = grouped(points)
+    points = follow_points(scene.matte, scene.motion, scene.frames)
+    groups = grouped(evidence(points).odds)
     for group in groups:
         owners = []
         for i in group:
