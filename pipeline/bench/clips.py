@@ -23,7 +23,7 @@ from stages.media.formats import LayerFormat
 from stages.media.write import LayerWriter
 from stages.mixing.blend import blend
 from stages.mixing.light_dissolve import GAMMA
-from stages.optim.threads import side_by_side, workers
+from stages.optim.threads import map_in_threads, workers
 
 Picture = NDArray[np.float32]
 
@@ -193,7 +193,7 @@ class KnownClip:
         with LayerWriter(path, info, LayerFormat(lossless=True)) as writer:
             for begin in range(0, self.frames, workers()):
                 part = range(begin, min(self.frames, begin + workers()))
-                for index, pixels in zip(part, side_by_side(self._pixels, part), strict=True):
+                for index, pixels in zip(part, map_in_threads(self._pixels, part), strict=True):
                     writer.write(Frames(pixels, (index / RATE,), index))
         return writer.path
 
@@ -216,7 +216,7 @@ def dissolve(height: int, frames: int) -> KnownClip:
     count = frames // 2
     first = (frames - count) // 2
     scenes = Scene(1, height), Scene(2, height)
-    side_by_side(Scene.draw, scenes)
+    map_in_threads(Scene.draw, scenes)
 
     def weight(index: int) -> float:
         return float(np.clip((index - first + 1) / (count + 1), 0, 1))

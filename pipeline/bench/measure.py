@@ -23,7 +23,7 @@ from pipeline.tasks import find_task
 from stages.errors import UsageError
 from stages.media.read import open_clip
 from stages.mixing.psnr import psnr_of
-from stages.optim.threads import side_by_side, workers
+from stages.optim.threads import map_in_threads, workers
 
 POLL_SECONDS = 0.1
 """Seconds between two looks at a run."""
@@ -114,7 +114,7 @@ def judge(clip: KnownClip, out: Path) -> tuple[float, float]:
                 (index, {role: reader.at(index) for role, reader in readers.items()})
                 for index in part
             ]
-            frame_figures += side_by_side(lambda job: _judged_frame(clip, *job), jobs)
+            frame_figures += map_in_threads(lambda job: _judged_frame(clip, *job), jobs)
     # Layer by layer, not frame by frame: the last digits of a mean depend on the order.
     figures = np.array(frame_figures).transpose(1, 0, 2).reshape(-1, 2)
     held, reached = figures.T

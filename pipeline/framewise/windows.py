@@ -15,7 +15,7 @@ from pipeline.runtime.progress import Step
 from stages.dark_bars import Border, BorderWatch
 from stages.media.clip import Frames
 from stages.media.read import Clip
-from stages.optim.threads import ahead
+from stages.optim.threads import read_ahead
 
 
 @dataclass
@@ -46,7 +46,7 @@ def read_overview(clip: Clip, sample_size: int, step: Step) -> Overview:
     kept: list[tuple[int, Tensor]] = []
     first, stride = 0, 1
     watch = BorderWatch()
-    for block in ahead(clip.blocks()):
+    for block in read_ahead(clip.blocks()):
         if not times:
             first = block.first
         for pixels, time in zip(block.pixels, block.times, strict=True):
@@ -89,7 +89,7 @@ def windows(clip: Clip, length: int, overlap: int, frame_count: int) -> Iterator
     wanted = next(lengths)
     pending: Frames | None = None
     unseen = 0  # frames of ``pending`` that no window has had yet
-    for block in ahead(clip.blocks()):
+    for block in read_ahead(clip.blocks()):
         pending = block if pending is None else concatenated(pending, block)
         unseen += len(block)
         while len(pending) >= wanted:

@@ -19,7 +19,7 @@ from stages.media.read import Clip
 from stages.media.stored_frame import StoredFrame
 from stages.media.write import LayerWriter
 from stages.mixing.blend import blend
-from stages.optim.threads import ahead
+from stages.optim.threads import read_ahead
 
 SMALLEST = (LEAST_SIDE, LEAST_SIDE)
 """Height and width in which a frame is read of which only the time is wanted."""
@@ -163,7 +163,7 @@ def _frames(
 ) -> Iterator[StoredFrame | Frames]:
     """Yield a clip's frames one by one, laid over a checkerboard where they have alpha."""
     if alpha is None:
-        yield from ahead(clip.stored_frames(first, last))
+        yield from read_ahead(clip.stored_frames(first, last))
         return
     board = checkerboard(size)
     frames = clip.blocks(first, last, size, length=1)

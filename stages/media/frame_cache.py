@@ -16,7 +16,7 @@ import numpy as np
 from stages.media import frame_pixels
 from stages.media.clip import Frames
 from stages.media.read import Clip
-from stages.optim.threads import ahead
+from stages.optim.threads import read_ahead
 
 
 class FrameCache:
@@ -69,7 +69,7 @@ class FrameCache:
         """Decode the frames and write as many of them as there is room for."""
         # Without a buffer: a full disk shows up in the write that finds it.
         self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-        with contextlib.closing(ahead(self._pictures())) as pictures:
+        with contextlib.closing(read_ahead(self._pictures())) as pictures:
             for time, picture in pictures:
                 self._shape, self._dtype = picture.shape, picture.dtype
                 if not self._write(np.ascontiguousarray(picture)):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stages.media.convert import AREA, EXACT, converted
 from stages.media.planes import plane_codes
-from stages.optim.threads import is_worth, side_by_side
+from stages.optim.threads import map_in_threads, pays_in_threads
 
 # (H, W, C): uint8, or float32 in [0, 1].
 Picture = NDArray[np.generic]
@@ -89,10 +89,10 @@ def yuv_planes(
     """
     # A band of rows stays in the processor's cache. It has an even number of them, as chroma asks.
     rows = 2 * max(1, _YUV_BAND_PIXELS // pixels.shape[2] // 2)
-    bands = side_by_side(
+    bands = map_in_threads(
         lambda top: _yuv_codes(pixels[:, top : top + rows], bits, chroma_format, matrix),
         range(0, pixels.shape[1], rows),
-        worth=is_worth(pixels),
+        parallel=pays_in_threads(pixels),
     )
     return [np.concatenate(planes) for planes in zip(*bands, strict=True)]
 

@@ -39,7 +39,7 @@ from stages.media.sniff import printable, reason
 from stages.media.stored_frame import StoredFrame
 from stages.media.timecode import advance
 from stages.media.wav import write_wavs
-from stages.optim.threads import WORTH, WorkQueue
+from stages.optim.threads import LEAST_VALUES, WorkQueue
 
 # Seconds by which intervals may differ before a sequence, which keeps no times, has a warning:
 # some containers round times to milliseconds.
@@ -346,6 +346,6 @@ class LayerWriter:
 def _frames_that_may_wait(info: ClipInfo) -> int:
     """Return how many frames of a clip may wait for a thread; 0 where threads do not pay."""
     values = 3 * info.height * info.width
-    if values < WORTH:
+    if values < LEAST_VALUES:
         return 0
     return min(_MOST_WAITING, _WAITING_BYTES // (4 * values))

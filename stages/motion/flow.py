@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from stages.optim.threads import is_worth, side_by_side
+from stages.optim.threads import map_in_threads, pays_in_threads
 
 FramePair = tuple[int, int]
 """Two frames ``(t, u)``, for the flow from t to u."""
@@ -89,8 +89,8 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
 
 def warp_by_each(picture: Tensor, flow: Tensor) -> Tensor:
     """Return one picture ``(1, C, H, W)`` warped along each flow ``(T, 2, H, W)``."""
-    parallel = is_worth(picture[0])
-    return torch.cat(side_by_side(lambda one: warp(picture, one[None]), flow, worth=parallel))
+    parallel = pays_in_threads(picture[0])
+    return torch.cat(map_in_threads(lambda one: warp(picture, one[None]), flow, parallel=parallel))
 
 
 def warp_rows(picture: Tensor, flow: Tensor, first_row: int) -> Tensor:
@@ -208,9 +208,11 @@ def flows(frames: Tensor, pairs: Iterable[FramePair]) -> Mapping[FramePair, Tens
     wanted = sorted(set(pairs))
     height, width = frames.shape[-2:]
     used = sorted({index for pair in wanted for index in pair})
-    gray_frames = side_by_side(_gray, [frames[index] for index in used], worth=is_worth(frames[0]))
+    gray_frames = map_in_threads(
+        _gray, [frames[index] for index in used], parallel=pays_in_threads(frames[0])
+    )
     grays = dict(zip(used, gray_frames, strict=True))
-    pair_flows = side_by_side(lambda pair: _dis(grays[pair[0]], grays[pair[1]]), wanted)
+    pair_flows = map_in_threads(lambda pair: _dis(grays[pair[0]], grays[pair[1]]), wanted)
     return {
         pair: torch.from_numpy(flow)[:, :height, :width].contiguous().to(frames.device)
         for pair, flow in zip(wanted, pair_flows, strict=True)

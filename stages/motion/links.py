@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stages.motion.flow import FramePair, consistency, flows, length, resize, resize_flow, warp_rows
-from stages.optim.threads import is_worth, side_by_side
+from stages.optim.threads import map_in_threads, pays_in_threads
 
 DISTANCES = (1, 3, 8)
 """Distances, in frames to either side, at which a frame is linked."""
@@ -126,7 +126,7 @@ def _flows_and_confidences(
         flow_of_pair = flow_source(layer, part + [(other, frame) for frame, other in part])
         linked_pairs = [pair for pair in flow_of_pair if pair in pairs]
         link = partial(_link, flow_of_pair, tolerance)
-        links = side_by_side(link, linked_pairs, worth=is_worth(layer[0]))
+        links = map_in_threads(link, linked_pairs, parallel=pays_in_threads(layer[0]))
         linked.update(zip(linked_pairs, links, strict=True))
     return linked
 

@@ -26,7 +26,7 @@ from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture
 from stages.motion.flow import box, length, resize, resize_flow, warp, warp_by_each
 from stages.optim.penalties import CHARBONNIER_SCALE
-from stages.optim.threads import is_worth, side_by_side
+from stages.optim.threads import map_in_threads, pays_in_threads
 
 LAGS = (1, 4)
 """Numbers of frames over which the velocity of a motion that continues is measured."""
@@ -176,10 +176,10 @@ class _ProposalLevel:
         history = [*(flow[None] for flow in beyond.flip(0)), still]
         frames = range(self.mixture.count)
         for frame in frames if number == 0 else reversed(frames):
-            offers = side_by_side(
+            offers = map_in_threads(
                 partial(_after, history),
                 [lag for lag in LAGS if len(history) > lag],
-                worth=is_worth(self.target[frame]),
+                parallel=pays_in_threads(self.target[frame]),
             )
             self._choose(number, frame, offers)
             history = [*history[-max(LAGS) :], self.fields[number][frame : frame + 1]]
@@ -195,8 +195,8 @@ class _ProposalLevel:
         cost = self._cost(number, at, field[at], layer[at], expected)
         chosen = _Choice(field[at], layer[at], cost)
         judge = partial(self._judge, number, at, expected)
-        parallel = is_worth(self.target[frame])
-        for choice in side_by_side(judge, offers, worth=parallel):
+        parallel = pays_in_threads(self.target[frame])
+        for choice in map_in_threads(judge, offers, parallel=parallel):
             chosen = chosen.cheaper(choice)
         for shift in self.shifts:
             # At a side this offers the motion at the opposite side. Judging rejects it.
@@ -204,7 +204,7 @@ class _ProposalLevel:
                 torch.roll(chosen.flow, way, (-2, -1))
                 for way in ((0, shift), (0, -shift), (shift, 0), (-shift, 0))
             ]
-            for choice in side_by_side(judge, neighbors, worth=parallel):
+            for choice in map_in_threads(judge, neighbors, parallel=parallel):
                 chosen = chosen.cheaper(choice)
         self.changed[number] |= not torch.equal(chosen.flow, field[at])
         field[at], layer[at] = chosen.flow, chosen.layer

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stages.optim.steps import Losses, Weights, weighted
-from stages.optim.threads import side_by_side
+from stages.optim.threads import map_in_threads
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def evaluate_in_parts(
         *(partial(evaluate_own, number) for number in range(len(own_losses))),
         *(partial(evaluate_part, part) for part in parts),
     ]
-    values = side_by_side(lambda job: job(), jobs, worth=parallel)
+    values = map_in_threads(lambda job: job(), jobs, parallel=parallel)
     own, of_parts = values[: len(own_losses)], values[len(own_losses) :]
     losses = _mean_of_parts(of_parts, parts, tensors[0].device)
     for gradient, (_, slope) in zip(gradients, own, strict=False):

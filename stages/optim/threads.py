@@ -2,11 +2,11 @@
 
 A run works on small tensors. An operation on 240x135 pixels takes 12 microseconds on one thread,
 and waking a second thread takes 70. So each operation runs on one thread, and the other cores get
-independent work of their own (:func:`side_by_side`). Wide convolutions are the exception; see
+independent work of their own (:func:`map_in_threads`). Wide convolutions are the exception; see
 :func:`convolution_threads`. Waiting threads do not spin, so they cost other programs nothing.
 
-Work on files goes through stages: :func:`ahead` decodes, and a :class:`WorkQueue` for each stage
-behind it converts or encodes. All of them keep the order, and bound how much waits.
+Work on files goes through stages: :func:`read_ahead` decodes, and a :class:`WorkQueue` for each
+stage behind it converts or encodes. All of them keep the order, and bound how much waits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ best of 7 to 15 steps). It was 0.73 to 1.36 times as fast with 0.1 to 0.4 millio
 widest layer, and 1.45 to 1.79 times with 1.6 million and more.
 """
 
-WORTH = 3 * 128 * 72
+LEAST_VALUES = 3 * 128 * 72
 """Values of a picture from which a few warps take longer than handing them to another thread."""
 
 LEAST_ROWS = 16
@@ -69,15 +69,15 @@ def one_thread_an_operation(limit: Callable[[], int] | None = None) -> Iterator[
         torch.set_num_threads(before)
 
 
-def side_by_side(work: Callable[[T], R], items: Iterable[T], *, worth: bool = True) -> list[R]:
+def map_in_threads(work: Callable[[T], R], items: Iterable[T], *, parallel: bool = True) -> list[R]:
     """Return ``work(item)`` for every item, in order, computed on :func:`workers` threads.
 
     work: must be independent from item to item; then the results do not depend on the number of
-        threads. worth: whether the work takes longer than handing it over, about 0.1 ms an item;
+        threads. parallel: whether the work takes longer than handing it over, about 0.1 ms an item;
         otherwise the calling thread does it.
     """
     todo = list(items)
-    if not worth or len(todo) < 2 or workers() < 2 or getattr(_inside, "pool", False):
+    if not parallel or len(todo) < 2 or workers() < 2 or getattr(_inside, "pool", False):
         return [work(item) for item in todo]
     results: list[R] = [None] * len(todo)  # type: ignore[list-item]
     # Whoever is free takes the next number. Handing over every item by itself would wake threads
@@ -106,8 +106,8 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T], *, worth: bool = Tr
     return results
 
 
-def ahead(items: Iterable[T]) -> Generator[T]:
-    """Yield items while a thread of their own prepares the next one, such as frames of a file.
+def read_ahead(items: Iterable[T]) -> Generator[T]:
+    """Yield items while a thread of its own prepares the next one, such as frames of a file.
 
     One item is prepared ahead, which bounds the memory. With one thread to keep busy, or inside
     work that is shared out already, nothing is prepared ahead.
@@ -194,22 +194,22 @@ def _do_nothing() -> None:
     """Do nothing, for iterators that need not be closed."""
 
 
-def is_worth(picture: Tensor) -> bool:
+def pays_in_threads(picture: Tensor) -> bool:
     """Return whether work on a picture ``(C, H, W)`` is worth a thread of its own.
 
     It is where a few warps of it take longer than handing them over, and not on a GPU, which one
     thread keeps busy.
     """
-    return picture.numel() >= WORTH and picture.device.type == "cpu"
+    return picture.numel() >= LEAST_VALUES and picture.device.type == "cpu"
 
 
-def bands(height: int, *, worth: bool = True) -> list[slice]:
+def bands(height: int, *, parallel: bool = True) -> list[slice]:
     """Return the rows of a picture in bands, one for each of the :func:`workers`.
 
-    worth: whether the work on a picture takes longer than handing it over; otherwise there is one
-        band.
+    parallel: whether the work on a picture takes longer than handing it over; otherwise there is
+        one band.
     """
-    return equal_parts(height, min(workers(), height // LEAST_ROWS) if worth else 1)
+    return equal_parts(height, min(workers(), height // LEAST_ROWS) if parallel else 1)
 
 
 def equal_parts(count: int, parts: int) -> list[slice]:

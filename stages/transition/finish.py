@@ -17,7 +17,7 @@ from stages.mixing.mixture import SIDES, Mixture, project
 from stages.mixing.pixel_matte import finer_weight
 from stages.motion.carry import carried_layer
 from stages.motion.flow import resize, resize_flow
-from stages.optim.threads import ahead, is_worth, side_by_side
+from stages.optim.threads import map_in_threads, pays_in_threads, read_ahead
 from stages.transition.fitted_transition import FittedTransition
 from stages.transition.still import StillScene
 from stages.transition.window import Window
@@ -52,7 +52,9 @@ def finish(
     frames = window.frames([outgoing, outgoing, incoming]).to(device)
     finer = mixture.has_matte and mixture.size != window.size
     place = 0
-    for block in ahead(window.blocks(window.first + mixture.first, window.first + mixture.last)):
+    for block in read_ahead(
+        window.blocks(window.first + mixture.first, window.first + mixture.last)
+    ):
         for frame in block.pixels:
             weight = mixture.weight[mixture.first + place][None]
             weight = resize(weight, window.size) if mixture.has_matte else weight
@@ -103,16 +105,16 @@ def full_size_layers(triplet: Mixture, fitted: FittedTransition, place: int) -> 
         change = fitted.layers[number][at] - fitted.carried.layers[number][at]
         return carried + resize(change, size)
 
-    outgoing, incoming = side_by_side(sharp, (0, 1), worth=is_worth(triplet.frames[1]))
+    outgoing, incoming = map_in_threads(sharp, (0, 1), parallel=pays_in_threads(triplet.frames[1]))
     return outgoing, incoming
 
 
 def _mix_in_bands(triplet: Mixture, layers: Pair) -> None:
     """Make the layers ``(1, 3, H, W)`` mix to the input, in place and a band at a time."""
-    side_by_side(
+    map_in_threads(
         lambda rows: _mix_rows(triplet, layers, rows),
         _bands(triplet),
-        worth=is_worth(triplet.frames[1]),
+        parallel=pays_in_threads(triplet.frames[1]),
     )
 
 
@@ -157,5 +159,5 @@ def squared_error(triplet: Mixture, layers: Pair) -> float:
         mixed = triplet.dissolve(triplet.weight_of(1, rows)).mix(*rounded)
         return ((mixed - frame[:, rows]) ** 2).sum()
 
-    sums = side_by_side(of_rows, _bands(triplet), worth=is_worth(triplet.frames[1]))
+    sums = map_in_threads(of_rows, _bands(triplet), parallel=pays_in_threads(triplet.frames[1]))
     return float(torch.stack(sums).sum()) / frame.numel()

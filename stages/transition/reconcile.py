@@ -15,7 +15,7 @@ from torch.nn import functional
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import FULL_TRUST, SIDES, Mixture, Side, project
 from stages.motion.flow import box
-from stages.optim.threads import is_worth, side_by_side
+from stages.optim.threads import map_in_threads, pays_in_threads
 
 HALF_TRUST_ERROR = 0.015
 """Root mean square of the residual, in values of [0, 1], at which the trust is one half."""
@@ -51,7 +51,9 @@ def trust_of(mixture: Mixture, layers: Pair) -> Tensor:
         error = torch.maximum(near, box(near, radius))
         return 1 / (1 + error / HALF_TRUST_ERROR**2)
 
-    return torch.cat(side_by_side(trust, range(mixture.count), worth=is_worth(frames[0])))
+    return torch.cat(
+        map_in_threads(trust, range(mixture.count), parallel=pays_in_threads(frames[0]))
+    )
 
 
 def reconcile(mixture: Mixture, layers: Pair) -> Pair:
@@ -84,7 +86,7 @@ def _mean_square_gradient(layer: Tensor) -> Tensor:
         square = (across**2 + down**2).mean(1, keepdim=True) / 4
         return box(box(square, 1), 1)
 
-    return torch.cat(side_by_side(around, layer, worth=is_worth(layer[0])))
+    return torch.cat(map_in_threads(around, layer, parallel=pays_in_threads(layer[0])))
 
 
 def clarity(mixture: Mixture, side: Side, frame: int, others: Sequence[int]) -> Tensor:

@@ -27,7 +27,7 @@ from stages.motion.links import (
     find_links,
     offered_value,
 )
-from stages.optim.threads import bands, is_worth, side_by_side
+from stages.optim.threads import bands, map_in_threads, pays_in_threads
 from stages.transition.reconcile import clarity, mix_offers
 
 SWEEPS = 4
@@ -81,10 +81,10 @@ def relink_and_sweep(
         mixed = mix_offers(mixture, frame, rows, offers, known, FRAME_WEIGHT)
         scenes[0][frame, :, rows], scenes[1][frame, :, rows] = mixed
 
-    parallel = is_worth(scenes[0][0])
+    parallel = pays_in_threads(scenes[0][0])
     for number in range(SWEEPS):
         for frame in frames if number % 2 == 0 else reversed(frames):
-            side_by_side(partial(sweep, frame), bands(mixture.size[0], worth=parallel))
+            map_in_threads(partial(sweep, frame), bands(mixture.size[0], parallel=parallel))
     return scenes[0], scenes[1]
 
 

@@ -21,7 +21,7 @@ from stages.mixing.mixture import SIDES, Mixture
 from stages.motion.carry import CarriedLayers
 from stages.motion.flow import box, lookup, warp, warp_rows
 from stages.optim.descent import OnStep, part_of_fit
-from stages.optim.threads import bands, is_worth, side_by_side
+from stages.optim.threads import bands, map_in_threads, pays_in_threads
 from stages.transition.reconcile import clarity, mix_offers
 from stages.transition.tie_fit import fit_ties
 from stages.transition.ties import FrameTies, find_ties, tied_frames
@@ -76,20 +76,20 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> 
     """
     solved = layers[0].clone(), layers[1].clone()
     count = len(ties[0].frames)
-    parallel = is_worth(layers[0][0])
+    parallel = pays_in_threads(layers[0][0])
     weights = _all_tie_weights(mixture, solved, ties, parallel=parallel)
     for number in range(PASSES):
         places = range(count)
         for place in places if number % 2 == 0 else reversed(places):
             frame = mixture.first + place
-            flows = side_by_side(partial(_flow_of, place, mixture.size), ties, worth=parallel)
+            flows = map_in_threads(partial(_flow_of, place, mixture.size), ties, parallel=parallel)
             ties_of_frame = [
                 _TiesOfFrame(scene_ties.frames[place].tolist(), flow, weight[place])
                 for scene_ties, flow, weight in zip(ties, flows, weights, strict=True)
             ]
-            side_by_side(
+            map_in_threads(
                 partial(_solve_rows, mixture, solved, frame, ties_of_frame),
-                bands(mixture.size[0], worth=parallel),
+                bands(mixture.size[0], parallel=parallel),
             )
     return solved
 
@@ -137,7 +137,7 @@ def _all_tie_weights(
         for side, layer, tie in zip(SIDES, layers, ties, strict=True)
         for place in range(count)
     ]
-    weights = side_by_side(lambda job: _tie_weights(mixture.first, *job), jobs, worth=parallel)
+    weights = map_in_threads(lambda job: _tie_weights(mixture.first, *job), jobs, parallel=parallel)
     return weights[:count], weights[count:]
 
 

@@ -16,7 +16,7 @@ from stages.errors import UsageError
 from stages.media.clip import Frames
 from stages.mixing.forward_model import Pair
 from stages.motion.flow import shrunk
-from stages.optim.threads import ahead
+from stages.optim.threads import read_ahead
 from stages.plain_colors import rgb_of
 from stages.shots import Transition
 
@@ -57,7 +57,7 @@ class Window:
 
         Raises UsageError where the clip does not hold all of the frames.
         """
-        read = ahead(self.blocks(self.first, self.last))
+        read = read_ahead(self.blocks(self.first, self.last))
         blocks = [shrunk(block.pixels, pixels) for block in read]
         small = torch.cat(blocks or [torch.empty(0)])
         if len(small) != self.last - self.first + 1:

@@ -25,7 +25,7 @@ from stages.motion.flow import FramePair, resize, shrunk
 from stages.motion.links import MotionLinks, OfferWeights, find_links, offered_value
 from stages.optim.loss_curves import Trace
 from stages.optim.losses import gradients
-from stages.optim.threads import bands, is_worth, side_by_side
+from stages.optim.threads import bands, map_in_threads, pays_in_threads
 from stages.transparency.layer_pair import (
     LEAST_DETAIL_PART,
     LayerPair,
@@ -159,9 +159,9 @@ class _Sweep:
         order = range(len(self.frames))
         for t in reversed(order) if backwards else order:
             links = [links_of_layer[t].resized((height, width)) for links_of_layer in self.links]
-            rows = bands(height, worth=is_worth(self.frames[t]))
+            rows = bands(height, parallel=pays_in_threads(self.frames[t]))
             # Rows of a frame depend on other frames alone.
-            side_by_side(partial(self._pull_rows, pulled, t, links), rows)
+            map_in_threads(partial(self._pull_rows, pulled, t, links), rows)
         return pulled
 
     def _pull_rows(

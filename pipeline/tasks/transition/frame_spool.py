@@ -21,7 +21,7 @@ from torch import Tensor
 from stages import safe_files
 from stages.errors import FitError
 from stages.motion.flow import shrunk
-from stages.optim.threads import WorkQueue, side_by_side
+from stages.optim.threads import WorkQueue, map_in_threads
 from stages.shots import Transition
 from stages.transition.separated_frame import SeparatedFrame
 
@@ -91,7 +91,7 @@ class FrameSpool:
         for side, pixels in layers.items():
             if side not in self._files:
                 self._files[side] = self._create(side, pixels)
-        side_by_side(lambda layer: self._write(layer[0], self._levels(layer[1])), layers.items())
+        map_in_threads(lambda layer: self._write(layer[0], self._levels(layer[1])), layers.items())
 
     def __exit__(
         self,

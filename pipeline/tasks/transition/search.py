@@ -20,7 +20,7 @@ from stages.find.search import find, search_size
 from stages.find.timeline import PlainFrame, TransitionEvent, analysis_of
 from stages.media.clip import FrameIndex, Frames
 from stages.media.read import Clip
-from stages.optim.threads import ahead
+from stages.optim.threads import read_ahead
 from stages.shots import Analysis, ColorGap, Shot, Transition
 
 Part = TypeVar("Part", Shot, Transition, ColorGap)
@@ -131,7 +131,7 @@ def _small_blocks(clip: Clip, first: int, step: Step, times: list[Fraction]) -> 
     step: gets the progress. times: the frames' times are added to it.
     """
     size = search_size(clip.info.width, clip.info.height)
-    blocks = ahead(clip.blocks(first, size=size))
+    blocks = read_ahead(clip.blocks(first, size=size))
     return with_progress(blocks, clip.info.frames, step, times.extend)
 
 
@@ -177,7 +177,7 @@ def listed(clip: Clip, text: str, step: Step) -> SearchResult:
     clock = ListClock(clip.info.rate, *time_code_of(clip.info))
     times: list[Fraction] = []
     size = search_size(clip.info.width, clip.info.height)
-    blocks = with_progress(ahead(clip.blocks(size=size)), clip.info.frames, step, times.extend)
+    blocks = with_progress(read_ahead(clip.blocks(size=size)), clip.info.frames, step, times.extend)
     head = next(blocks, None)
     if head is None:
         return SearchResult(Analysis(0, (), ()), 0, [], clip.frame_index)

@@ -29,7 +29,7 @@ from stages.media.formats import LayerFormat, encoding_for
 from stages.media.sniff import printable
 from stages.media.stored_frame import StoredFrame
 from stages.media.write import LayerWriter
-from stages.optim.threads import ahead
+from stages.optim.threads import read_ahead
 from stages.shots import Analysis
 
 
@@ -116,7 +116,7 @@ class _Writing:
                 self.watch.begin(self._planned_result(), lambda number: times[number - first])
             begin = self._waiting[0].first if self._waiting else 0
             stored = self.job.clip.stored_frames(begin) if self._waiting else ()
-            for frame in ahead(stored):
+            for frame in read_ahead(stored):
                 if self.watch is not None:
                     self.watch.add_input(frame)
                 while self._waiting and self._waiting[0].first <= frame.index:

@@ -17,7 +17,7 @@ import torch
 from stages.media.frame_cache import FrameCache
 from stages.media.read import Clip, open_clip
 from stages.media.stored_frame import StoredFrame
-from stages.optim.threads import ahead
+from stages.optim.threads import read_ahead
 
 HEIGHT, WIDTH, COUNT = 32, 48, 12
 FIRST, LAST = 3, 9
@@ -158,7 +158,7 @@ def test_two_threads_read_their_own_frames(tmp_path: Path) -> None:
             for _ in range(3):
                 both = zip(
                     expected,
-                    ahead(cache.blocks(FIRST, LAST)),
+                    read_ahead(cache.blocks(FIRST, LAST)),
                     cache.blocks(FIRST, LAST),
                     strict=True,
                 )

@@ -23,11 +23,11 @@ from stages.optim.threads import (
     LEAST_ROWS,
     WIDE,
     WorkQueue,
-    ahead,
     bands,
     convolution_threads,
+    map_in_threads,
     one_thread_an_operation,
-    side_by_side,
+    read_ahead,
     workers,
 )
 
@@ -58,7 +58,7 @@ def test_bands_cover_every_row_once(two_threads: None, height: int) -> None:
         found = bands(height)
         assert len(found) == (2 if height >= 2 * LEAST_ROWS else 1)
         assert [row for band in found for row in range(height)[band]] == list(range(height))
-        assert bands(height, worth=False) == [slice(0, height)]
+        assert bands(height, parallel=False) == [slice(0, height)]
 
 
 def test_work_side_by_side_keeps_its_order_and_uses_all_threads(two_threads: None) -> None:
@@ -72,31 +72,31 @@ def test_work_side_by_side_keeps_its_order_and_uses_all_threads(two_threads: Non
         return number**2
 
     with one_thread_an_operation():
-        assert side_by_side(work, range(20)) == [number**2 for number in range(20)]
+        assert map_in_threads(work, range(20)) == [number**2 for number in range(20)]
     assert len(seen) == 2
 
 
 def test_work_inside_work_side_by_side_does_not_wait_for_itself(two_threads: None) -> None:
     with one_thread_an_operation():
-        found = side_by_side(
-            lambda outer: side_by_side(lambda inner: outer + inner, range(3)), range(8)
+        found = map_in_threads(
+            lambda outer: map_in_threads(lambda inner: outer + inner, range(3)), range(8)
         )
     assert found == [[outer + inner for inner in range(3)] for outer in range(8)]
 
 
 def test_an_error_in_work_side_by_side_is_raised(two_threads: None) -> None:
     with one_thread_an_operation(), pytest.raises(ZeroDivisionError):
-        side_by_side(lambda number: 1 // number, range(4))
+        map_in_threads(lambda number: 1 // number, range(4))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_has_threads_of_its_own(two_threads: None) -> None:
     code = (
-        "import os, torch; from stages.optim.threads import side_by_side\n"
+        "import os, torch; from stages.optim.threads import map_in_threads\n"
         "torch.set_num_threads(2)\n"
-        "assert side_by_side(abs, [-1, -2]) == [1, 2]\n"
+        "assert map_in_threads(abs, [-1, -2]) == [1, 2]\n"
         "child = os.fork()\n"
-        "if not child: os._exit(side_by_side(abs, [-3, -4]) != [3, 4])\n"
+        "if not child: os._exit(map_in_threads(abs, [-3, -4]) != [3, 4])\n"
         "raise SystemExit(os.waitpid(child, 0)[1])\n"
     )
     assert (
@@ -225,16 +225,16 @@ def test_items_are_prepared_ahead_one_at_a_time(two_threads: None) -> None:
 
     with one_thread_an_operation():
         with pytest.raises(ValueError, match="no more"):
-            for number in ahead(items(4)):
+            for number in read_ahead(items(4)):
                 time.sleep(0.02)
                 assert len(made) <= number + 2
         assert made == [0, 1, 2, 3]
-        some = ahead(items(9))
+        some = read_ahead(items(9))
         assert [next(some), next(some)] == [0, 1]
         some.close()
     assert len(closed) == 2 and threading.get_ident() not in closed
     torch.set_num_threads(1)
-    assert list(ahead([1, 2])) == [1, 2]
+    assert list(read_ahead([1, 2])) == [1, 2]
 
 
 def test_a_queue_does_its_work_in_order_and_bounds_what_waits(two_threads: None) -> None:

@@ -235,7 +235,7 @@ def test_a_turn_is_the_same_in_one_band_and_in_several(
     monkeypatch: pytest.MonkeyPatch, has_matte: bool
 ) -> None:
     """The bands in which threads sweep a frame leave no trace, bit by bit."""
-    monkeypatch.setattr("stages.optim.threads.WORTH", 0)
+    monkeypatch.setattr("stages.optim.threads.LEAST_VALUES", 0)
     a, b = scenes()
     mixture = mixed(a, b)
     if has_matte:
