@@ -69,7 +69,13 @@ class PreviewFile:
         self.spans: list[Span] = []
         self.times: list[Fraction] = []
         self._shift = Fraction(0)
-        self._writer = LayerWriter(stem, self._info, encoding=PREVIEW, source=sound)
+        self._writer = LayerWriter(
+            stem,
+            self._info,
+            encoding=PREVIEW,
+            source=sound,
+            stored_size=(clip.info.height, clip.info.width),
+        )
 
     def __enter__(self) -> PreviewFile:
         self._writer.__enter__()

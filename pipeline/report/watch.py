@@ -21,7 +21,6 @@ from pipeline.report.previews import MadePreview, PreviewFile, preview_name, sou
 from pipeline.report.tracks import Span, Track, fitting, shown_spans, spans_within
 from pipeline.runtime.run_record import REPORT
 from pipeline.task import Result
-from stages.errors import UnlayerError
 from stages.media.clip import Frames
 from stages.media.read import Clip
 from stages.media.stored_frame import StoredFrame
@@ -30,9 +29,6 @@ from stages.motion.flow import resize
 
 INPUT = "input"
 """The slug of the input's track."""
-
-FAULTS = (UnlayerError, OSError, ValueError)
-"""Errors that end a preview, and not the run."""
 
 
 @dataclass
@@ -74,7 +70,7 @@ class RunWatch:
         self.seen = SeenFrames()
         if self._clip.info.is_picture or self._clip.info.color.needs_conversion:
             return
-        with suppress(*FAULTS):
+        with suppress(Exception):
             run = ReportedRun(read_facts(self._describe(planned)), self._work, self._work / REPORT)
             tracks = _planned_tracks(self._clip, run.facts)
             self._slugs = {layer.name: layer.slug for layer in run.facts.layers}
@@ -121,7 +117,7 @@ class RunWatch:
         """Add a frame to the preview of a track, and keep a picture of it if one is needed."""
         wanted = self._wanted.get(slug)
         if wanted is not None and frame.index in wanted.frames:
-            with suppress(*FAULTS):
+            with suppress(Exception):
                 self.seen.pictures[slug][frame.index] = _picture(frame, pixels, wanted.size)
         spans = self._spans.get(slug, ())
         preview = self._previews.get(slug)
@@ -139,7 +135,7 @@ class RunWatch:
         """Let a fault end a preview, but not the run."""
         try:
             yield
-        except FAULTS:
+        except Exception:
             self._previews.pop(slug).abort()
 
 

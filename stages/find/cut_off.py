@@ -3,7 +3,7 @@
 A transition begins before the one before it has ended, or the clip or a shot of it begins or ends
 inside. The clean frame that is left has more in common with the other side than the sides of a
 whole transition have, and the search of :mod:`stages.find.gradual_transitions` takes both for one
-shot. Here what they have in common counts nothing, see
+shot. Here what they have in common is ignored, see
 :meth:`stages.find.examine.Examiner.cut_off_transition`. So only windows at an end of a stretch
 without an event are tried, once for each end.
 """
@@ -49,7 +49,13 @@ class CutOffSearch:
         for low, high in stretches(limit + 1, look.barriers, taken):
             is_whole = is_last or high < limit
             fit = None
-            if look.first + low > self.begins_judged and (is_whole or high - low >= LONGEST):
+            # The first frame at hand is within a stretch, unless the clip begins there.
+            is_begin = low > 0 or look.first == 0
+            if (
+                is_begin
+                and look.first + low > self.begins_judged
+                and (is_whole or high - low >= LONGEST)
+            ):
                 self.begins_judged = look.first + low
                 fit = self._at_begin(look, low, high)
             if fit is None and look.first + high > self.ends_judged and is_whole:

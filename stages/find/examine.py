@@ -15,6 +15,7 @@ from stages.find.blurs import as_blur
 from stages.find.curve import even_mix
 from stages.find.features import Array, OpticalFlow, motion_compensated_ncc, plain_color
 from stages.find.fit import fit
+from stages.find.light_change import difference_beyond_light
 from stages.find.pans import is_pan
 from stages.find.prefer_model import SAME_SHOT_NCC, better_placement, has_contrast_of_mixture
 from stages.find.same_place import show_one_place
@@ -39,6 +40,9 @@ ALIKE_NCC = FREE_NCC + REJECTION_LIMIT * NCC_LIMIT
 LEAST_RANDOM = 8  # frames
 MOST_UNEXPLAINED_RANDOM = 0.22  # most unexplained part of the change, in [0, 1]
 UNEVEN = 0.1  # how far a weight may be from an even course
+# Least part of the sides' squared difference that light and motion do not explain. Shots with a
+# change of light left 0.03 at most, and dissolves that were cut off 0.2 and more.
+LEAST_BEYOND_LIGHT = 0.1
 
 
 @dataclass
@@ -107,10 +111,10 @@ class Examiner:
     ) -> TransitionFit | None:
         """Return the dissolve near a window of which one side may be a mixture itself, or None.
 
-        What the two sides have in common counts nothing. All other evidence does: their mixture
-        explains the frames, these have the contrast of a mixture, and no camera shows both sides as
-        one place. Of 377 stretches of single real shots, taken from wherever they were cut, none
-        began like this. Arguments as of :meth:`transition_near`.
+        What the two sides have in common is ignored. All other evidence counts: their mixture
+        explains the frames, these have the contrast of a mixture, and neither a camera nor a change
+        of light explains both sides as one shot. Of 377 stretches of single real shots, taken from
+        wherever they were cut, none began like this. Arguments as of :meth:`transition_near`.
         """
         found = fit(frames, window, reach)
         if found is None or found.kind != DISSOLVE or _is_beside_color(found, frames):
@@ -146,16 +150,25 @@ class Examiner:
         return motion_compensated_ncc(self.motion, one, other)
 
     def _is_one_shot(self, found: TransitionFit, frames: Array, reach: tuple[int, int]) -> bool:
-        """Return whether a transition in ``frames`` ``(T, H, W, 3)`` is one camera that moves.
+        """Return whether what was found is one shot: its camera moves, or its light changes.
 
-        reach: the first and the last frame of the stretch.
+        frames: ``(T, H, W, 3)``. reach: the first and the last frame of the stretch.
         """
         if _is_pan(found, frames):
             return True
         # A plain colour is no place.
-        return not _is_beside_color(found, frames) and show_one_place(
+        if _is_beside_color(found, frames):
+            return False
+        return self._is_change_of_light(found, frames) or show_one_place(
             self.motion, frames, (found.before, found.after), reach
         )
+
+    def _is_change_of_light(self, found: TransitionFit, frames: Array) -> bool:
+        """Return whether light and motion explain how a mixture changes the picture."""
+        if found.kind not in (DISSOLVE, PIXELS):
+            return False
+        sides = frames[found.before], frames[found.after]
+        return difference_beyond_light(self.motion, *sides) < LEAST_BEYOND_LIGHT
 
 
 def _as_random_pixels(found: TransitionFit) -> TransitionFit | None:

@@ -27,9 +27,10 @@ NEAR = 0.2  # pixels from the expected place of an edge that count as there
 def is_chroma_left(frame: VideoFrame) -> bool:
     """Return whether the chroma of an 8-bit 4:2:0 frame lies at the even columns, between rows.
 
-    A frame that is too small to tell counts as one whose chroma lies elsewhere.
+    A frame of another format, or one that is too small to tell, counts as one whose chroma lies
+    elsewhere.
     """
-    if min(frame.width, frame.height) < LEAST_SIDE:
+    if frame.format.name != "yuv420p" or min(frame.width, frame.height) < LEAST_SIDE:
         return False
     middle = frame.planes[1].height // 2, frame.planes[1].width // 2
     drawn = _copied(frame)

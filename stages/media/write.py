@@ -64,6 +64,7 @@ class LayerWriter:
     source: the part of the input whose audio, subtitles, chapters and tags go with it.
     first_frame: the input frame that the layer begins with. It gives the first time code, and the
         number of a sequence's first file; without it files are numbered from 0.
+    stored_size: ``(H, W)`` of the stored frames that are written, where it is not the layer's.
     warnings: sentences about what could not be written; the layer is good without it.
 
     Raises :class:`UnlayerError` naming the folder where the layer cannot be written or the disk is
@@ -79,6 +80,7 @@ class LayerWriter:
         encoding: Encoding | None = None,
         source: SourceSpan | None = None,
         first_frame: int | None = None,
+        stored_size: tuple[int, int] | None = None,
     ) -> None:
         self.info = info
         self.warnings: list[str] = []
@@ -116,7 +118,11 @@ class LayerWriter:
         self._held: tuple[VideoFrame, Fraction] | None = None
         self._interval = 1 / info.rate
         self._is_even = True
-        waiting = 0 if self._sink.is_single else _frames_that_may_wait(info)
+        waiting = (
+            0
+            if self._sink.is_single
+            else _frames_that_may_wait(stored_size or (info.height, info.width))
+        )
         self._conversions, self._encodings = WorkQueue(waiting), WorkQueue(waiting)
 
     def _video_sink(self, first_frame: int | None, *, data: bool) -> MuxedClip:
@@ -343,9 +349,9 @@ class LayerWriter:
             raise
 
 
-def _frames_that_may_wait(info: ClipInfo) -> int:
-    """Return how many frames of a clip may wait for a thread; 0 where threads do not pay."""
-    values = 3 * info.height * info.width
+def _frames_that_may_wait(size: tuple[int, int]) -> int:
+    """Return how many frames of a size may wait for a thread; 0 where threads do not pay."""
+    values = 3 * size[0] * size[1]
     if values < LEAST_VALUES:
         return 0
     return min(_MOST_WAITING, _WAITING_BYTES // (4 * values))

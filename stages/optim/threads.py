@@ -135,8 +135,9 @@ class WorkQueue:
     waiting: how many pieces may wait, at most, while one is being done; this bounds the memory.
         With 0, or with one thread to keep busy, the caller does all work at once.
 
-    An error of a piece is raised by the next call, in the caller's thread, and no later piece is
-    begun. One thread at a time may call the methods.
+    After an error of a piece, no later piece is begun. The next :meth:`do` or :meth:`finish` that
+    finds it raises it, in the caller's thread; :meth:`stop` drops it. One thread at a time may call
+    the methods.
     """
 
     def __init__(self, waiting: int = 2) -> None:

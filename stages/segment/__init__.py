@@ -17,7 +17,8 @@ Start reading at :mod:`stages.segment.layers`, which has the steps of a window. 
   nothing else.
 - ``cut`` draws the matte's edge and ``soften`` makes it soft. ``background`` looks up what the
   foreground and its ``margins`` hide.
-- ``things``, ``point_tracks``, ``depth_order`` and ``thing_layers`` divide the foreground into what
-  moves differently.
+- ``things`` divides the foreground into what moves differently: ``point_tracks`` follows points,
+  ``point_evidence`` and ``point_groups`` group them, ``depth_order`` and ``thing_layers`` make
+  layers of them.
 - ``notes``, ``confidence`` and ``diagnose`` say what was found, and how sure that is.
 """

@@ -50,7 +50,7 @@ def foreground_odds(
 ) -> Tensor:
     """Return the foreground's log-odds ``(T, h, w)``.
 
-    frames: ``(T, 3, h, w)`` in [0, 1], at most :data:`VOTE_PIXELS` large.
+    frames: ``(T, 3, h, w)`` in [0, 1], at most :data:`stages.segment.votes.VOTE_PIXELS` large.
     motion: of these frames at any size; ``None`` treats every frame as a separate picture.
     marked: what was found in the frames that the user marked.
     """

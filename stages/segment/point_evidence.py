@@ -6,7 +6,7 @@ differ in that, so the distance itself says nothing. Pairs that are seen togethe
 say little. Sums of such evidence over pairs decide how many groups there are (minimum cost
 multicuts; Keuper, Andres and Brox 2015): a few points that two things share at a crossing do not
 outweigh all the pairs that part. Groups grow greedily, and then single points change over to the
-group that most speaks for.
+group with the most evidence for them.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ def _changed_over(odds: Odds, names: Members) -> Members:
 
     odds: of each two points, ``(n, n)``.
     """
-    groups = np.eye(int(names.max()) + 1, dtype=np.float32)[names]
-    suits = odds @ groups
+    # In double precision, sums do not depend on their order, as far as the limit below sees.
+    suits = odds.astype(np.float64) @ np.eye(int(names.max()) + 1)[names]
     names = names.copy()
     for _ in range(ROUNDS):
         changed = False

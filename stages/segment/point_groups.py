@@ -24,10 +24,11 @@ Labels = NDArray[np.int32]
 Numbers = NDArray[np.float64]
 
 # The constants below were chosen on drawn clips, see tests/measure_movers.py.
-MOST_PARTING, MOST_PARTING_APART, SMALL_PARTING = 1.3, 1.0, 5.0
-"""Log-odds against one thing up to which two groups are one, if they touch and if they do not; and
-what is added, divided by the points of the smaller group: the few points of a limb part from its
-body for a moment."""
+MOST_PARTING, MOST_PARTING_APART = 1.3, 1.0
+"""Log-odds against one thing up to which two groups are one: if they touch, and if they do not."""
+SMALL_PARTING = 5.0
+"""Log-odds that are added to these, divided by the points of the smaller group. The few points of a
+limb part from its body for a moment."""
 LEAST_PAIRS = 0.05
 """Least number of pairs that are seen together, as a part of the smaller group's points, squared.
 Of fewer, the mean says nothing."""

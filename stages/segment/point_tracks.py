@@ -77,8 +77,12 @@ def follow_points(matte: Tensor, motion: WindowMotion, frames: Tensor | None = N
             found.append(_followed_from(start, places, chosen, matte, motion, covered))
     points = _joined_points(found)
     points = points[points.seen.sum(1) >= min(LEAST_LENGTH, count)]
-    points = points[_kept_points(points.spacing)]
-    return points if frames is None else _cut_at_jumps(points, frames, motion)
+    points = points[kept_points(points.spacing)]
+    if frames is None:
+        return points
+    # Cuts make more points of one, and the evidence for pairs needs memory for each two of them.
+    points = _cut_at_jumps(points, frames, motion)
+    return points[kept_points(points.spacing)]
 
 
 def _no_points(count: int) -> Points:
@@ -110,7 +114,7 @@ def _grid(matte: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_
     return spacing, matte & on_grid
 
 
-def _kept_points(spacing: NDArray[np.int64]) -> NDArray[np.int64]:
+def kept_points(spacing: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the indices of :data:`MOST_POINTS` points at most; large pieces lose theirs first.
 
     spacing: of the points, ``(n,)``.
@@ -121,9 +125,15 @@ def _kept_points(spacing: NDArray[np.int64]) -> NDArray[np.int64]:
     large = everyone[spacing == spacing.max()]
     small = everyone[spacing < spacing.max()]
     room = max(MOST_POINTS - len(small), MOST_POINTS // 2)
-    large = large[:: -(-len(large) // room)]
-    small = small[:: max(1, -(-len(small) // (MOST_POINTS - len(large))))]
-    return np.sort(np.concatenate([large, small]))
+    large = _thinned(large, room)
+    return np.sort(np.concatenate([large, _thinned(small, MOST_POINTS - len(large))]))
+
+
+def _thinned(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return ``most`` of the indices at most, evenly spread."""
+    if len(indices) <= most:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, most).astype(int)] if most else indices[:0]
 
 
 def _cut_at_jumps(points: Points, frames: Tensor, motion: WindowMotion) -> Points:

@@ -3,7 +3,7 @@
 The model is ``I = (1 - a m) C + a m W`` with the mark's coverage m and colour W, which are known,
 and its opacity a. Where the clean picture C is smooth, the mark's edges are ``a (d(m W) - C dm)``.
 So the pictures' edges are compared with these at every place and scale, by Fourier transforms (a
-matched filter). :mod:`stages.watermark.register_fit` refines the best places.
+matched filter). :mod:`stages.watermark.placement_fit` refines the best places.
 
 Pictures ``(K, 3, H, W)`` in [0, 1] under one mark; maps ``(H, W)``.
 """

@@ -1,8 +1,8 @@
 """Find a mark that is tiled over one picture, say how sure that is, and fit it to the pixel.
 
 The tiles are pictures under one mark, so the search and the fit are those for several pictures
-(:mod:`stages.watermark.search`, :mod:`stages.watermark.locate`). What only looks like a mark is a
-texture of the scene: its colours do not obey the law of a mark from tile to tile
+(:mod:`stages.watermark.search`, :mod:`stages.watermark.full_size_fit`). What only looks like a mark
+is a texture of the scene: its colours do not obey the law of a mark from tile to tile
 (:func:`stages.watermark.tile_law.fit_tile_law`).
 
 Pictures ``(3, H, W)`` in [0, 1]; matte ``(1, H, W)``, colour ``(3, H, W)``.

@@ -110,13 +110,16 @@ def test_the_report_decodes_nothing_again(
     assert page_of(folder).all("video")
 
 
-def test_a_fault_of_the_preview_leaves_it_to_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("shape")])
+def test_a_fault_of_the_preview_leaves_it_to_the_report(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     add, calls = PreviewFile.add, []
 
     def failing(self: PreviewFile, number: int, frame: StoredFrame) -> None:
         calls.append(number)
         if len(calls) == 9:
-            raise OSError(28, "No space left on device")
+            raise error
         add(self, number, frame)
 
     whole = run("whole")

@@ -88,3 +88,15 @@ def test_nothing_is_added_to_a_single_dissolve(
 ) -> None:
     one, other, _ = scenes(7, 2 * CLEAN + 12)
     assert found_in(dissolved(one, other, CLEAN, 12)) == [(CLEAN, CLEAN + 11)]
+
+
+@pytest.mark.parametrize("scenes", [textures, photographs])
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_change_of_light_at_an_end_is_no_transition(
+    scenes: Callable[[int, int], list[Picture]], at_end: bool
+) -> None:
+    """The picture becomes twice as bright, with another tint, in 20 frames."""
+    shown = scenes(3, 20 + CLEAN)[0]
+    progress = np.clip(np.arange(len(shown)) / 20, 0, 1)[:, None, None, None]
+    lit = shown * (0.5 + 0.5 * progress * np.array([1, 0.95, 0.9]))
+    assert not found_in(np.asarray(lit[::-1] if at_end else lit, np.float32))

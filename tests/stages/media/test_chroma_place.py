@@ -46,3 +46,8 @@ def test_a_stream_without_a_tag_has_chroma_at_the_left_and_keeps_its_pixels() ->
 
 def test_what_is_too_small_to_tell_counts_as_elsewhere() -> None:
     assert not is_chroma_left(decoded({}, (8, 8))[0])
+
+
+@pytest.mark.parametrize("name", ["yuv444p", "yuv422p", "yuv420p10le", "yuv444p10le", "gray"])
+def test_other_formats_count_as_elsewhere(name: str) -> None:
+    assert not is_chroma_left(decoded({})[0].reformat(format=name))

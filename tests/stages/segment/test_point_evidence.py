@@ -9,7 +9,13 @@ import torch
 from stages.segment.motion import WindowMotion
 from stages.segment.point_evidence import evidence, grouped
 from stages.segment.point_groups import color_cells, group_of, moving_together
-from stages.segment.point_tracks import PIECE_POINTS, Points, follow_points
+from stages.segment.point_tracks import (
+    MOST_POINTS,
+    PIECE_POINTS,
+    Points,
+    follow_points,
+    kept_points,
+)
 
 COUNT = 24
 
@@ -95,3 +101,17 @@ def test_a_point_is_cut_where_its_color_jumps_and_motion_changes() -> None:
     sheared.forward[COUNT // 2 - 1, 0] = (torch.arange(size[1]) - 30.0) * 0.5
     halves = follow_points(matte, sheared, frames)
     assert np.median(halves.seen.sum(1)) <= COUNT // 2 < np.median(whole.seen.sum(1))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_more_points_than_there_may_be_are_kept(seed: int) -> None:
+    """Those of small pieces are kept first, and each at most once."""
+    rng = np.random.default_rng(seed)
+    large = int(rng.choice([0, 1, MOST_POINTS, 2 * MOST_POINTS, rng.integers(0, 20000)]))
+    small = int(rng.choice([0, 1, MOST_POINTS // 2, MOST_POINTS, rng.integers(0, 20000)]))
+    spacing = rng.permutation(np.repeat([4, 2], [large, small]))
+    kept = kept_points(spacing)
+    assert len(kept) == len(set(kept.tolist())) <= MOST_POINTS
+    assert len(kept) >= min(len(spacing), MOST_POINTS // 2)
+    if small <= MOST_POINTS // 2:
+        assert (spacing[kept] == 2).sum() == (spacing == 2).sum()
