@@ -107,8 +107,9 @@ def test_a_point_is_cut_where_its_color_jumps_and_motion_changes() -> None:
 def test_no_more_points_than_there_may_be_are_kept(seed: int) -> None:
     """Those of small pieces are kept first, and each at most once."""
     rng = np.random.default_rng(seed)
-    large = int(rng.choice([0, 1, MOST_POINTS, 2 * MOST_POINTS, rng.integers(0, 20000)]))
-    small = int(rng.choice([0, 1, MOST_POINTS // 2, MOST_POINTS, rng.integers(0, 20000)]))
+    drawn = int(rng.integers(0, 20000))
+    large = int(rng.choice([0, 1, MOST_POINTS, 2 * MOST_POINTS, drawn]))
+    small = int(rng.choice([0, 1, MOST_POINTS // 2, MOST_POINTS, drawn // 3]))
     spacing = rng.permutation(np.repeat([4, 2], [large, small]))
     kept = kept_points(spacing)
     assert len(kept) == len(set(kept.tolist())) <= MOST_POINTS
