@@ -94,9 +94,10 @@ def container_for(wanted: LayerFormat) -> LayerContainer:
 LEFT_CHROMA = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
 """Codecs whose chroma lies where the encoders here expect it: on the even columns."""
 
-_BT601_MATRICES = {UNSPECIFIED: BT601, 5: 5, BT601: BT601}
-"""H.273's numbers of the matrix BT.601, and what a layer is tagged with. Untagged frames count as
-BT.601 when they are decoded, whatever their size."""
+_BT601_MATRICES = (UNSPECIFIED, 5, BT601)
+"""H.273's numbers of the matrix BT.601. Untagged frames count as BT.601 when they are decoded,
+whatever their size. A layer of an untagged clip has no tag either: players that take large frames
+for BT.709 then do so with both."""
 
 _SDR_TRANSFERS = (1, 4, 5, 6, 7, 13)  # H.273: transfers that a BT.709 display shows well enough
 _SDR_PRIMARIES = (1, 4, 5, 6, 7)  # H.273: primaries about as wide as BT.709
@@ -149,7 +150,8 @@ def output_colors(
         if color.needs_conversion:
             return OutputColors((BT709, BT709, BT709), converted=True)
         if primaries in _SDR_PRIMARIES and transfer in _SDR_TRANSFERS:
-            matrix = _BT601_MATRICES.get(color.matrix, BT709) if takes_codes else BT709
+            is_kept = takes_codes and color.matrix in _BT601_MATRICES
+            matrix = color.matrix if is_kept else BT709
             return OutputColors((primaries, transfer, matrix))
         return OutputColors((BT709, BT709, BT709))
     if not encoding.yuv:
