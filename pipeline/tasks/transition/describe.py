@@ -223,8 +223,10 @@ def shortened_warning(plans: Sequence[Plan]) -> str | None:
     )
 
 
-def anchor_warnings(analysis: Analysis) -> list[str]:
+def anchor_warnings(analysis: Analysis, *, is_given: bool = False) -> list[str]:
     """Return warnings about scenes that are never seen alone, or hardly ever.
+
+    is_given: whether the user named transitions, and so the clean frames beside them.
 
     The separation can only guess a scene without a clean frame next to its transition. Scenes that
     are only held have a warning of their own.
@@ -234,7 +236,7 @@ def anchor_warnings(analysis: Analysis) -> list[str]:
     return [
         *(text for text in warnings if text is not None),
         *_crowded_warnings(analysis),
-        *_cut_off_warnings(analysis),
+        *([] if is_given else _cut_off_warnings(analysis)),
     ]
 
 

@@ -62,7 +62,8 @@ def dry_run(job: Job) -> DryRun:
     with job.stages.stage("measure"):
         estimate = estimate_transitions(job, analysis)
     estimate = replace(estimate, seconds={"find": search_seconds, **estimate.seconds})
-    notes = unseparated_warnings(analysis, listed=job.settings.shots is not None)
+    is_listed = job.settings.shots is not None
+    notes = unseparated_warnings(analysis, listed=is_listed)
     frames = analysis.frames
     if stopped_early:
         note = (
@@ -80,7 +81,9 @@ def dry_run(job: Job) -> DryRun:
             "transitions": [describe_transition(item) for item in analysis.transitions],
             "colors": describe_colors(analysis),
         },
-        warnings=tuple(anchor_warnings(analysis)),
+        warnings=tuple(
+            anchor_warnings(analysis, is_given=is_listed or bool(job.settings.transition))
+        ),
         notes=tuple(notes),
     )
 

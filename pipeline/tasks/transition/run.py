@@ -135,7 +135,8 @@ def _find(job: Job) -> tuple[SearchResult, list[Transition]]:
     if job.checkpoints.has("find"):
         job.checkpoints.delete("search")
     job.clip.frame_index = searched.frame_index
-    for text in anchor_warnings(searched.analysis):
+    is_given = bool(job.settings.transition) or job.settings.shots is not None
+    for text in anchor_warnings(searched.analysis, is_given=is_given):
         job.stages.warn(text)
     return searched, [item for item in searched.analysis.transitions if item.extends_shots]
 

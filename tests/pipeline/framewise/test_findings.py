@@ -149,6 +149,8 @@ def test_a_transition_that_may_be_cut_off_is_told(alone: int, at_end: bool) -> N
     warnings = anchor_warnings(Analysis(before + 3 + after, shots, (move,)))
     told = [text for text in warnings if "was cut off" in text]
     assert len(told) == (alone in (1, 2))
+    given = anchor_warnings(Analysis(before + 3 + after, shots, (move,)), is_given=True)
+    assert not any("was cut off" in text for text in given)
     scene, side = ("scene-002", "after") if at_end else ("scene-001", "before")
     assert all(text.startswith(scene) and f"for itself {side} the" in text for text in told)
 
