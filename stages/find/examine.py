@@ -15,7 +15,7 @@ from stages.find.blurs import as_blur
 from stages.find.curve import even_mix
 from stages.find.features import Array, OpticalFlow, motion_compensated_ncc, plain_color
 from stages.find.fit import fit
-from stages.find.light_change import difference_beyond_light
+from stages.find.light_change import is_change_of_light
 from stages.find.pans import is_pan
 from stages.find.prefer_model import SAME_SHOT_NCC, better_placement, has_contrast_of_mixture
 from stages.find.same_place import show_one_place
@@ -40,9 +40,6 @@ ALIKE_NCC = FREE_NCC + REJECTION_LIMIT * NCC_LIMIT
 LEAST_RANDOM = 8  # frames
 MOST_UNEXPLAINED_RANDOM = 0.22  # most unexplained part of the change, in [0, 1]
 UNEVEN = 0.1  # how far a weight may be from an even course
-# Least part of the sides' squared difference that light and motion do not explain. Shots with a
-# change of light left 0.03 at most, and dissolves that were cut off 0.2 and more.
-LEAST_BEYOND_LIGHT = 0.1
 
 
 @dataclass
@@ -117,8 +114,7 @@ class Examiner:
         wherever they were cut, none began like this. Arguments as of :meth:`transition_near`.
         """
         # Most shots are told by this, which costs far less than a fit.
-        ends = frames[window[0]], frames[window[1]]
-        if difference_beyond_light(self.motion, *ends) < LEAST_BEYOND_LIGHT:
+        if is_change_of_light(self.motion, frames[window[0]], frames[window[1]]):
             return None
         found = fit(frames, window, reach)
         if found is None or found.kind != DISSOLVE or _is_beside_color(found, frames):
@@ -171,8 +167,7 @@ class Examiner:
         """Return whether light and motion explain how a mixture changes the picture."""
         if found.kind not in (DISSOLVE, PIXELS):
             return False
-        sides = frames[found.before], frames[found.after]
-        return difference_beyond_light(self.motion, *sides) < LEAST_BEYOND_LIGHT
+        return is_change_of_light(self.motion, frames[found.before], frames[found.after])
 
 
 def _as_random_pixels(found: TransitionFit) -> TransitionFit | None:
