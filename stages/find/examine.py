@@ -116,8 +116,6 @@ class Examiner:
         # Most shots are told by this, which costs far less than a fit.
         if is_change_of_light(self.motion, frames[window[0]], frames[window[1]]):
             return None
-        if show_one_place(self.motion, frames, window, reach):
-            return None
         found = fit(frames, window, reach)
         if found is None or found.kind != DISSOLVE or _is_beside_color(found, frames):
             return None
