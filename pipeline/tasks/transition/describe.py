@@ -256,10 +256,10 @@ def _crowded_warnings(analysis: Analysis) -> list[str]:
         # Without any clean frame, the scene is a guess anyway: see _missing_anchor.
         if not 1 <= alone <= MOST_CROWDED:
             continue
-        frames = "one frame" if alone == 1 else f"{alone} frames"
         warnings.append(
-            f"{scene_name(one.incoming)} has {frames} for itself between the transitions in frames "
-            f"{one.first_frame} to {one.last_frame} and {other.first_frame} to {other.last_frame}; "
+            f"{scene_name(one.incoming)} has {_frames(alone)} for itself between the transitions "
+            f"in frames {one.first_frame} to {one.last_frame} and {other.first_frame} to "
+            f"{other.last_frame}; "
             "where they overlap, three scenes are mixed, and its layer and those beside it may "
             "hold remains of the third"
         )
@@ -284,14 +284,17 @@ def _cut_off_warnings(analysis: Analysis) -> list[str]:
         beside = [one for one in mixed if number in (one.outgoing, one.incoming)]
         if len(beside) > 1 or not 1 <= alone <= MOST_CROWDED:
             continue
-        frames = "one frame" if alone == 1 else f"{alone} frames"
         warnings.append(
-            f"{scene_name(number)} has {frames} for itself {side} the transition in frames "
+            f"{scene_name(number)} has {_frames(alone)} for itself {side} the transition in frames "
             f"{transition.first_frame} to {transition.last_frame}; if the transition was cut off "
             "there, what is taken for a clean frame is mixed, too, and the scene keeps remains of "
             "the other one"
         )
     return warnings
+
+
+def _frames(count: int) -> str:
+    return "one frame" if count == 1 else f"{count} frames"
 
 
 def _missing_anchor(analysis: Analysis, transition: Transition) -> str | None:
