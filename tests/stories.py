@@ -22,7 +22,8 @@ import numpy.typing as npt
 import torch
 from clips import through_camera
 
-from stages.find.features import OpticalFlow, contents, motion_compensated_ncc
+from stages.find.correlation import motion_compensated_ncc
+from stages.find.features import contents
 from stages.media.clip import Frames
 from stages.shots import Analysis, ColorGap, Shot, Transition
 
@@ -89,7 +90,7 @@ def differ(one: Stack, other: Stack) -> bool:
     cells = contents(np.stack([one, other]))
     return (
         float(np.sqrt(((cells[0] - cells[1]) ** 2).mean())) > DIFFERENT
-        and motion_compensated_ncc(OpticalFlow(), one, other) < 0.3
+        and motion_compensated_ncc(one, other) < 0.3
     )
 
 

@@ -17,7 +17,9 @@ import numpy as np
 
 from stages.find.borders import shared_border
 from stages.find.changes import SIDE, burst_ratio, change_ends
-from stages.find.features import Array, NccCache, OpticalFlow, block_correlations, warped
+from stages.find.correlation import NccCache, block_correlations
+from stages.find.features import Array
+from stages.find.optical_flow import optical_flow, warped
 from stages.find.same_place import compare_views, show_one_place
 from stages.find.windows import Boundary, CleanWindow, candidates, stretches
 
@@ -50,12 +52,11 @@ LOOKS = (0.25, 0.5, 0.75)  # places in a transition, as parts of it, at which st
 class BoundarySearch:
     """The search for boundaries of unknown kind in some frames.
 
-    motion: measures optical flow. ncc: of two frames, by their places. frames: ``(T, H, W, 3)``.
+    ncc: of two frames, by their places. frames: ``(T, H, W, 3)``.
     by_model: returns the boundary that a model explains in a window, or None. It also gets whether
     the two ends have something in common. Then the model has to explain more.
     """
 
-    motion: OpticalFlow
     ncc: NccCache
     frames: Array
     by_model: Callable[[CleanWindow, bool], Boundary | None] = lambda window, has_common: None
@@ -146,7 +147,7 @@ class BoundarySearch:
     def _is_one_place(self, found: Boundary, window: CleanWindow) -> bool:
         """Return whether one camera shows one place around a boundary."""
         sides, reach = (found.first - 1, found.last + 1), (window.low, window.high)
-        return show_one_place(self.motion, self.frames, sides, reach)
+        return show_one_place(self.frames, sides, reach)
 
     def has_unrelated_ends(self, window: CleanWindow) -> bool:
         """Return whether the two ends are unlike each other, and each is like its own side."""
@@ -161,7 +162,7 @@ class BoundarySearch:
         ncc = self.ncc(one, other)
         if ncc >= LEAST_NCC_OF_SIDE:
             return ncc
-        view = compare_views(self.motion, self.frames[one], self.frames[other])
+        view = compare_views(self.frames[one], self.frames[other])
         return view.ncc if view.is_same_place else ncc
 
     def _is_proven(
@@ -210,7 +211,7 @@ class BoundarySearch:
 
         The block is compared where it is and moved by up to ``reach`` pixels.
         """
-        flow = self.motion.flow(frame, reference)
+        flow = optical_flow(frame, reference)
         length = np.hypot(flow[..., 0], flow[..., 1])[..., None]
         flow = (flow * np.minimum(1, reach / np.maximum(length, 1e-6))).astype(np.float32)
         ignored = shared_border(reference, frame)

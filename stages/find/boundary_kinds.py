@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from stages.find.blurs import find_blur
 from stages.find.edge_fit import find_wipe, pattern_between
-from stages.find.examine import REJECTION_LIMIT, Examiner
+from stages.find.examine import REJECTION_LIMIT, rejection_score
 from stages.find.features import Array
 from stages.find.pixels import find_pixels
 from stages.find.placements import find_placement
@@ -28,7 +28,7 @@ ALONE_EXPLAINED = 0.88
 
 
 def kind_of_boundary(
-    examiner: Examiner, frames: Array, boundary: Boundary, reach: tuple[int, int]
+    frames: Array, boundary: Boundary, reach: tuple[int, int]
 ) -> TransitionFit | None:
     """Return the transition that a boundary turns out to be, or None if its kind is unknown.
 
@@ -36,7 +36,7 @@ def kind_of_boundary(
     """
     stretch, sides = Stretch(frames, *reach), (boundary.first - 1, boundary.last + 1)
     wipe = find_wipe(stretch, *sides) or find_wipe(stretch, *sides, carried=True)
-    if wipe is not None and examiner.rejection_score(wipe, frames) < REJECTION_LIMIT:
+    if wipe is not None and rejection_score(wipe, frames) < REJECTION_LIMIT:
         return better_placement(frames, wipe, reach)
     return (
         find_placement(stretch, *sides, two_shots=True)

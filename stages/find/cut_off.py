@@ -4,7 +4,7 @@ A transition begins before the one before it has ended, or the clip or a shot of
 inside. The clean frame that is left has more in common with the other side than the sides of a
 whole transition have, and the search of :mod:`stages.find.gradual_transitions` takes both for one
 shot. Here what they have in common is ignored, see
-:meth:`stages.find.examine.Examiner.cut_off_transition`. So only windows at an end of a stretch
+:func:`stages.find.examine.cut_off_transition`. So only windows at an end of a stretch
 without an event are tried, once for each end.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.find.examine import Examiner
+from stages.find.examine import cut_off_transition
 from stages.find.look import Look
 from stages.find.stretch import TransitionFit
 from stages.find.window_scores import LEAST_SCORE, SPANS, window_score
@@ -29,11 +29,10 @@ MOST_TRIED = 3  # windows that are examined at an end of a stretch
 class CutOffSearch:
     """The search for transitions that are cut off, look after look.
 
-    examiner: examines candidates. begins_judged, ends_judged: the last frames of the clip at which
+    begins_judged, ends_judged: the last frames of the clip at which
     a stretch begins and ends that were judged.
     """
 
-    examiner: Examiner
     begins_judged: int = -1
     ends_judged: int = -1
 
@@ -94,7 +93,7 @@ class CutOffSearch:
         for score, window in sorted(scored, reverse=True)[:MOST_TRIED]:
             if score < LEAST_SCORE:
                 break
-            fit = self.examiner.cut_off_transition(look.frames, window, reach)
+            fit = cut_off_transition(look.frames, window, reach)
             if fit is not None:
                 return fit
         return None

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 from stages.find.brighten import MOST_GAIN, gain_around
-from stages.find.features import Array, NccCache, OpticalFlow, plain_color
+from stages.find.correlation import NccCache
+from stages.find.features import Array, plain_color
 from stages.find.given import GivenSpans
 from stages.find.recent_frames import RecentFrames
 from stages.mixing.light_dissolve import GAMMA
@@ -47,13 +48,11 @@ CONTINUED = 0.4  # part of a step that the one before or behind it repeats, in l
 class CutSearch:
     """The search for cuts and flashes, step after step.
 
-    motion: measures optical flow.
     judged: the first frame of which it is not known yet whether a cut is before it.
     cuts: first frames of shots, as far as these frames lie behind a cut.
     flashes: first frames of flashes and of what follows them; nothing is mixed across these.
     """
 
-    motion: OpticalFlow
     judged: int = 1
     cuts: list[int] = field(default_factory=list)
     flashes: list[int] = field(default_factory=list)
@@ -95,7 +94,7 @@ class CutSearch:
                 bright[near] = np.minimum(gain * bright[near], 1).astype(np.float32)
             # Frames of one colour have no structure that tells a cut from a fade.
             if not any(plain_color(bright[side]) for side in (place - 1, place)):
-                steps = steps.brightened(gain, NccCache(self.motion, bright))
+                steps = steps.brightened(gain, NccCache(bright))
         return steps.kind(place)
 
     def drop_between(self, first: int, last: int) -> None:

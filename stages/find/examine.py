@@ -7,13 +7,14 @@ rejection score.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from stages.find.blurs import as_blur
+from stages.find.correlation import motion_compensated_ncc
 from stages.find.curve import even_mix
-from stages.find.features import Array, OpticalFlow, motion_compensated_ncc, plain_color
+from stages.find.features import Array, plain_color
 from stages.find.fit import fit
 from stages.find.light_change import is_change_of_light
 from stages.find.pans import is_pan
@@ -42,132 +43,131 @@ MOST_UNEXPLAINED_RANDOM = 0.22  # most unexplained part of the change, in [0, 1]
 UNEVEN = 0.1  # how far a weight may be from an even course
 
 
-@dataclass
-class Examiner:
-    """The examination of windows of frames for transitions. motion: measures optical flow."""
+def transition_near(
+    frames: Array, window: tuple[int, int], reach: tuple[int, int]
+) -> TransitionFit | None:
+    """Return the transition near a window, or None if there is none.
 
-    motion: OpticalFlow
+    frames: ``(T, H, W, 3)``. window: its first and last frame. reach: the first and the last
+    frame of the stretch.
+    """
+    found = _best_model(frames, window, reach)
+    return None if found is None or _is_one_shot(found, frames, reach) else found
 
-    def transition_near(
-        self, frames: Array, window: tuple[int, int], reach: tuple[int, int]
-    ) -> TransitionFit | None:
-        """Return the transition near a window, or None if there is none.
 
-        frames: ``(T, H, W, 3)``. window: its first and last frame. reach: the first and the last
-        frame of the stretch.
-        """
-        found = self._best_model(frames, window, reach)
-        return None if found is None or self._is_one_shot(found, frames, reach) else found
+def cut_off_transition(
+    frames: Array, window: tuple[int, int], reach: tuple[int, int]
+) -> TransitionFit | None:
+    """Return the dissolve near a window of which one side may be a mixture itself, or None.
 
-    def _best_model(
-        self, frames: Array, window: tuple[int, int], reach: tuple[int, int]
-    ) -> TransitionFit | None:
-        """Return the transition that is believed near a window, or None.
+    What the two sides have in common is ignored. All other evidence counts: their mixture
+    explains the frames, these have the contrast of a mixture, and neither a camera nor a change
+    of light explains both sides as one shot. Of 377 stretches of single real shots, taken from
+    wherever they were cut, none began like this. Arguments as of :func:`transition_near`.
+    """
+    # Most shots are told by this, which costs far less than a fit.
+    if is_change_of_light(frames[window[0]], frames[window[1]]):
+        return None
+    found = fit(frames, window, reach)
+    if found is None or found.kind != DISSOLVE or _is_beside_color(found, frames):
+        return None
+    if rejection_score(found, frames, ncc=0.0) >= REJECTION_LIMIT:
+        return None
+    if not has_contrast_of_mixture(found, frames, related=True):
+        return None
+    return None if _is_one_shot(found, frames, reach) else found
 
-        Where camera motion leaves too much unexplained, dense flows have a second look.
-        """
-        ncc = self._ncc_of_sides(frames, window)
-        if ncc > SAME_SHOT_NCC:
-            return None
-        found = fit(frames, window, reach)
-        if found is None:
-            return self._mixture_by_dense_flows(frames, window, reach, ncc)
-        is_believed = self.rejection_score(found, frames) < REJECTION_LIMIT
-        if found.kind != DISSOLVE:
-            return better_placement(frames, found, reach) if is_believed else None
-        if _is_beside_color(found, frames):
-            return found if is_believed else None
-        if is_believed and (blur := as_blur(found, frames)):
-            return blur
-        # One single frame between two shots may be anything: its contrast tells nothing.
-        if len(found.mix) > 1 and not has_contrast_of_mixture(found, frames):
-            return _as_random_pixels(found) if is_believed else None
-        if is_believed:
-            return found
-        return self._mixture_by_dense_flows(frames, window, reach, ncc)
 
-    def _mixture_by_dense_flows(
-        self, frames: Array, window: tuple[int, int], reach: tuple[int, int], ncc: float
-    ) -> TransitionFit | None:
-        """Return the dissolve that is explained by dense flows, or None.
+def rejection_score(found: TransitionFit, frames: Array, ncc: float | None = None) -> float:
+    """Return the sum of what speaks against a transition in ``frames`` ``(T, H, W, 3)``.
 
-        ncc: of the two sides. Dense flows explain pans as well as they do mixtures. The contrast
-        tells those apart.
-        """
-        if ncc >= ALIKE_NCC:  # Dense flows are dear, and do not make the sides less alike.
-            return None
-        found = fit(frames, window, reach, dense=True)
-        if found is None or found.kind != DISSOLVE:
-            return None
-        if self.rejection_score(found, frames) > REJECTION_LIMIT:
-            return None
-        return found if has_contrast_of_mixture(found, frames) else None
+    ncc: of its two sides, measured unless given.
+    """
+    score = found.unexplained / UNEXPLAINED_LIMIT
+    # A colour has nothing in common with any picture, and against it all structure moves as
+    # its shot does.
+    if _is_beside_color(found, frames):
+        return score
+    if ncc is None:
+        ncc = motion_compensated_ncc(frames[found.before], frames[found.after])
+    score += found.restless / RESTLESS_LIMIT + max(0.0, ncc - FREE_NCC) / NCC_LIMIT
+    return score + max(0.0, found.texture - FREE_TEXTURE) / TEXTURE_LIMIT
 
-    def cut_off_transition(
-        self, frames: Array, window: tuple[int, int], reach: tuple[int, int]
-    ) -> TransitionFit | None:
-        """Return the dissolve near a window of which one side may be a mixture itself, or None.
 
-        What the two sides have in common is ignored. All other evidence counts: their mixture
-        explains the frames, these have the contrast of a mixture, and neither a camera nor a change
-        of light explains both sides as one shot. Of 377 stretches of single real shots, taken from
-        wherever they were cut, none began like this. Arguments as of :meth:`transition_near`.
-        """
-        # Most shots are told by this, which costs far less than a fit.
-        if is_change_of_light(self.motion, frames[window[0]], frames[window[1]]):
-            return None
-        found = fit(frames, window, reach)
-        if found is None or found.kind != DISSOLVE or _is_beside_color(found, frames):
-            return None
-        if self.rejection_score(found, frames, ncc=0.0) >= REJECTION_LIMIT:
-            return None
-        if not has_contrast_of_mixture(found, frames, related=True):
-            return None
-        return None if self._is_one_shot(found, frames, reach) else found
+def _best_model(
+    frames: Array, window: tuple[int, int], reach: tuple[int, int]
+) -> TransitionFit | None:
+    """Return the transition that is believed near a window, or None.
 
-    def rejection_score(
-        self, found: TransitionFit, frames: Array, ncc: float | None = None
-    ) -> float:
-        """Return the sum of what speaks against a transition in ``frames`` ``(T, H, W, 3)``.
+    Where camera motion leaves too much unexplained, dense flows have a second look.
+    """
+    ncc = _ncc_of_sides(frames, window)
+    if ncc > SAME_SHOT_NCC:
+        return None
+    found = fit(frames, window, reach)
+    if found is None:
+        return _mixture_by_dense_flows(frames, window, reach, ncc)
+    is_believed = rejection_score(found, frames) < REJECTION_LIMIT
+    if found.kind != DISSOLVE:
+        return better_placement(frames, found, reach) if is_believed else None
+    if _is_beside_color(found, frames):
+        return found if is_believed else None
+    if is_believed and (blur := as_blur(found, frames)):
+        return blur
+    # One single frame between two shots may be anything: its contrast tells nothing.
+    if len(found.mix) > 1 and not has_contrast_of_mixture(found, frames):
+        return _as_random_pixels(found) if is_believed else None
+    if is_believed:
+        return found
+    return _mixture_by_dense_flows(frames, window, reach, ncc)
 
-        ncc: of its two sides, measured unless given.
-        """
-        score = found.unexplained / UNEXPLAINED_LIMIT
-        # A colour has nothing in common with any picture, and against it all structure moves as
-        # its shot does.
-        if _is_beside_color(found, frames):
-            return score
-        if ncc is None:
-            ncc = motion_compensated_ncc(self.motion, frames[found.before], frames[found.after])
-        score += found.restless / RESTLESS_LIMIT + max(0.0, ncc - FREE_NCC) / NCC_LIMIT
-        return score + max(0.0, found.texture - FREE_TEXTURE) / TEXTURE_LIMIT
 
-    def _ncc_of_sides(self, frames: Array, window: tuple[int, int]) -> float:
-        """Return the NCC of two frames. A frame of one colour has nothing in common with others."""
-        one, other = frames[window[0]], frames[window[1]]
-        if plain_color(one) or plain_color(other):
-            return 0.0
-        return motion_compensated_ncc(self.motion, one, other)
+def _mixture_by_dense_flows(
+    frames: Array, window: tuple[int, int], reach: tuple[int, int], ncc: float
+) -> TransitionFit | None:
+    """Return the dissolve that is explained by dense flows, or None.
 
-    def _is_one_shot(self, found: TransitionFit, frames: Array, reach: tuple[int, int]) -> bool:
-        """Return whether what was found is one shot: its camera moves, or its light changes.
+    ncc: of the two sides. Dense flows explain pans as well as they do mixtures. The contrast
+    tells those apart.
+    """
+    if ncc >= ALIKE_NCC:  # Dense flows are dear, and do not make the sides less alike.
+        return None
+    found = fit(frames, window, reach, dense=True)
+    if found is None or found.kind != DISSOLVE:
+        return None
+    if rejection_score(found, frames) > REJECTION_LIMIT:
+        return None
+    return found if has_contrast_of_mixture(found, frames) else None
 
-        frames: ``(T, H, W, 3)``. reach: the first and the last frame of the stretch.
-        """
-        if _is_pan(found, frames):
-            return True
-        # A plain colour is no place.
-        if _is_beside_color(found, frames):
-            return False
-        return self._is_change_of_light(found, frames) or show_one_place(
-            self.motion, frames, (found.before, found.after), reach
-        )
 
-    def _is_change_of_light(self, found: TransitionFit, frames: Array) -> bool:
-        """Return whether light and motion explain how a mixture changes the picture."""
-        if found.kind not in (DISSOLVE, PIXELS):
-            return False
-        return is_change_of_light(self.motion, frames[found.before], frames[found.after])
+def _ncc_of_sides(frames: Array, window: tuple[int, int]) -> float:
+    """Return the NCC of two frames. A frame of one colour has nothing in common with others."""
+    one, other = frames[window[0]], frames[window[1]]
+    if plain_color(one) or plain_color(other):
+        return 0.0
+    return motion_compensated_ncc(one, other)
+
+
+def _is_one_shot(found: TransitionFit, frames: Array, reach: tuple[int, int]) -> bool:
+    """Return whether what was found is one shot: its camera moves, or its light changes.
+
+    frames: ``(T, H, W, 3)``. reach: the first and the last frame of the stretch.
+    """
+    if _is_pan(found, frames):
+        return True
+    # A plain colour is no place.
+    if _is_beside_color(found, frames):
+        return False
+    return _is_change_of_light(found, frames) or show_one_place(
+        frames, (found.before, found.after), reach
+    )
+
+
+def _is_change_of_light(found: TransitionFit, frames: Array) -> bool:
+    """Return whether light and motion explain how a mixture changes the picture."""
+    if found.kind not in (DISSOLVE, PIXELS):
+        return False
+    return is_change_of_light(frames[found.before], frames[found.after])
 
 
 def _as_random_pixels(found: TransitionFit) -> TransitionFit | None:

@@ -16,7 +16,8 @@ import numpy as np
 
 from stages.find.composed import place
 from stages.find.curve import Curve
-from stages.find.features import Array, OpticalFlow, channels_first, warped
+from stages.find.features import Array, channels_first
+from stages.find.optical_flow import optical_flow, warped
 from stages.find.placements import measured_progress
 from stages.find.stretch import Stretch, TransitionFit
 from stages.find.track import Params, moved_on
@@ -36,7 +37,7 @@ class ExplainedFrames:
 
     frames: ``(T, H, W, 3)``. found: the transition. reach: the first and the last frame of its two
     shots. speeds: how far each camera pans in a frame. progress: of scenes that move as a whole,
-    ``(n,)``; None for others. motion: measures optical flow.
+    ``(n,)``; None for others.
     """
 
     frames: Array
@@ -44,7 +45,6 @@ class ExplainedFrames:
     reach: tuple[int, int]
     speeds: tuple[Params, Params]
     progress: Curve | None
-    motion: OpticalFlow
 
     @classmethod
     def of(cls, frames: Array, found: TransitionFit, reach: tuple[int, int]) -> ExplainedFrames:
@@ -54,7 +54,7 @@ class ExplainedFrames:
         progress = None
         if TRANSITION_KINDS[found.kind].undo == "placement":
             progress = measured_progress(stretch, found)
-        return cls(frames, found, reach, speeds, progress, OpticalFlow())
+        return cls(frames, found, reach, speeds, progress)
 
     def mixed_errors(self) -> Curve:
         """Return the mean squared error of each mixed frame, ``(n,)``."""
@@ -149,7 +149,7 @@ class ExplainedFrames:
 
     def _aligned(self, picture: Array, frame: Array) -> Array:
         """Return a picture with its things moved by a few pixels towards where a frame has them."""
-        flow = self.motion.flow(frame, picture)
+        flow = optical_flow(frame, picture)
         length = np.hypot(flow[..., 0], flow[..., 1])[..., None]
         return warped(picture, flow * np.minimum(1, SMALL_MOTION / np.maximum(length, 1e-6)))
 

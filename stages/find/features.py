@@ -1,12 +1,10 @@
-"""Measurements on small frames: block contents, distances, optical flow, correlation, plainness.
+"""Measurements on small frames: block contents, distances, contrast, plainness.
 
 Frames are ``(T, H, W, 3)`` float32, RGB in [0, 1], of the size that
 :func:`stages.find.search.search_size` returns.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -22,14 +20,10 @@ Array = npt.NDArray[np.float32]
 # small motions.
 CELLS = 4
 SCAN_BLOCKS = (4, 6)  # rows, columns
-NCC_BLOCKS = (6, 8)  # rows, columns
 MARK = 0.02  # part of a plain frame that a small mark, such as a logo, may cover
 LETTERS = 0.15  # least difference of letters from the colour of their title card, in [0, 1]
-PLAIN = 0.02  # mean difference from its median colour below which a frame is plain
-STRUCTURE = 0.004  # contrast below which a block has no structure
-STRUCTURE_POWER = 0.25  # weight of a block: the fourth root of its variance
 LEAST_SIDE = 16  # pixels; smaller frames show neither motion nor a pattern
-LEAST_DIS_SIDE = 32  # pixels; with a shorter side this preset of DIS reads beyond its memory
+PLAIN = 0.02  # mean difference from its median colour below which a frame is plain
 
 
 def is_too_small(frames: Array) -> bool:
@@ -95,132 +89,6 @@ def distances(one: Array, many: Array) -> Array:
     one: contents of one frame, ``(K, D)``; many: of other frames, ``(T, K, D)``.
     """
     return np.asarray(((many - one) ** 2).mean(2))
-
-
-def gray_bytes(frame: Array) -> npt.NDArray[np.uint8]:
-    """Return the luma of a frame ``(H, W, 3)`` as bytes, the format for optical flow."""
-    return (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) * 255 + 0.5).astype(np.uint8)
-
-
-class OpticalFlow:
-    """Dense optical flow between small frames, by DIS (Kroeger et al., ECCV 2016).
-
-    Frames under 16 pixels a side are taken as not moving.
-    """
-
-    def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-
-    def flow(self, first: Array, second: Array) -> Array:
-        """Return the displacement from each pixel of ``first`` to its place in ``second``.
-
-        first, second: ``(H, W, 3)``. Returns ``(H, W, 2)`` (x, y) in pixels.
-        """
-        height, width = first.shape[:2]
-        if min(height, width) < LEAST_SIDE:
-            return np.zeros((height, width, 2), np.float32)
-        edges = (0, max(0, LEAST_DIS_SIDE - height), 0, max(0, LEAST_DIS_SIDE - width))
-        one, two = (
-            cv2.copyMakeBorder(gray_bytes(frame), *edges, cv2.BORDER_REPLICATE)
-            for frame in (first, second)
-        )
-        start = np.zeros((*one.shape[:2], 2), np.float32)
-        found = np.asarray(self._dis.calc(one, two, start), np.float32)
-        return np.ascontiguousarray(found[:height, :width])
-
-    def residual(self, first: Array, second: Array) -> float:
-        """Return the mean absolute difference that is left after motion compensation.
-
-        first, second: ``(H, W, 3)``; ``second`` is warped to ``first`` by their flow.
-        """
-        return float(np.abs(warped(second, self.flow(first, second)) - first).mean())
-
-
-def warped(frame: Array, flow: Array) -> Array:
-    """Return ``out(x) = frame(x + flow(x))``; the frame's borders are repeated outwards.
-
-    frame: ``(H, W, 3)`` or ``(H, W)``; flow: ``(H, W, 2)`` (x, y) in pixels.
-    """
-    height, width = frame.shape[:2]
-    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    seen = cv2.remap(
-        frame, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return seen.astype(np.float32, copy=False)
-
-
-def motion_compensated_ncc(motion: OpticalFlow, one: Array, other: Array) -> float:
-    """Return how much structure two frames have in common, from 0 (nothing) to 1 (all).
-
-    one, other: ``(H, W, 3)``. It is the normalised cross-correlation within blocks after optical
-    flow, weighted by how much structure a block holds. Motion, brightness and contrast do not
-    count, nor does a border that both share.
-    """
-    ignored = shared_border(one, other)
-    return max(
-        _correlation(warped(one, motion.flow(other, one)), other, ignored),
-        _correlation(warped(other, motion.flow(one, other)), one, ignored),
-    )
-
-
-class NccCache:
-    """The NCC of pairs of frames, each pair computed once: it is the search's dearest measure.
-
-    frames: of one stretch, ``(H, W, 3)`` each.
-    """
-
-    def __init__(self, motion: OpticalFlow, frames: Sequence[Array]) -> None:
-        self._motion = motion
-        self._frames = frames
-        self._known: dict[tuple[int, int], float] = {}
-
-    def __call__(self, one: int, other: int) -> float:
-        """Return the NCC of the frames at two places of the stretch."""
-        if (one, other) not in self._known:
-            self._known[one, other] = motion_compensated_ncc(
-                self._motion, self._frames[one], self._frames[other]
-            )
-        return self._known[one, other]
-
-
-def _correlation(one: Array, other: Array, ignored: Mask | None) -> float:
-    alike, weight = block_correlations(one, other, ignored)
-    return float((weight * alike).sum() / (weight.sum() + 1e-6))
-
-
-def block_correlations(
-    one: Array, other: Array, ignored: Mask | None = None
-) -> tuple[Array, Array]:
-    """Return the correlation of each block of two frames and the block's weight, both ``(K,)``.
-
-    one, other: ``(H, W, 3)``. ignored: pixels ``(H, W)`` that do not count. A block weighs the more
-    the more structure it holds, and the more of its pixels count.
-    """
-    rows, columns = min(NCC_BLOCKS[0], one.shape[0]), min(NCC_BLOCKS[1], one.shape[1])
-    height, width = rows * max(1, one.shape[0] // rows), columns * max(1, one.shape[1] // columns)
-    pair = np.stack([one, other]).mean(3, keepdims=True).repeat(3, axis=3)
-    blocks = blocked(resized(pair, height, width, cv2.INTER_LINEAR), rows, columns)[..., 0]
-    counts = _counting(ignored, (height, width), blocks.shape[1:])
-    number = np.maximum(counts.sum(1), 1)
-    blocks = (blocks - ((blocks * counts).sum(2) / number)[..., None]) * counts
-    power = (blocks**2).sum(2) / number
-    product = (blocks[0] * blocks[1]).sum(1) / number
-    alike = product / np.sqrt(power[0] * power[1] + STRUCTURE**2 * power.sum(0) + 1e-8)
-    return alike, power.max(0) ** STRUCTURE_POWER * counts.mean(1)
-
-
-def _counting(ignored: Mask | None, size: tuple[int, int], blocks: tuple[int, ...]) -> Array:
-    """Return 1 for each pixel of the blocks that counts and 0 for the others, ``(K, pixels)``.
-
-    ignored: pixels ``(H, W)``, or None. size: height and width of the frames that were cut into
-    blocks. blocks: their shape, ``(K, pixels)``.
-    """
-    if ignored is None:
-        return np.ones(blocks, np.float32)
-    counting = (1 - ignored.astype(np.float32))[..., None].repeat(3, axis=2)
-    large = resized(counting[None], *size, cv2.INTER_NEAREST)
-    rows, columns = min(NCC_BLOCKS[0], ignored.shape[0]), min(NCC_BLOCKS[1], ignored.shape[1])
-    return blocked(large, rows, columns)[0, ..., 0]
 
 
 def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64], *, related: bool = False) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stages.find.examine import Examiner
+from stages.find.examine import transition_near
 from stages.find.look import Look
 from stages.find.stretch import TransitionFit
 from stages.find.window_scores import ScoreTable
@@ -28,11 +28,9 @@ Window = tuple[int, int]
 class GradualSearch:
     """The search for gradual transitions, look after look.
 
-    examiner: examines candidates.
     rejected: windows, in frames of the clip, that were examined and are not examined again.
     """
 
-    examiner: Examiner
     rejected: list[Window] = field(default_factory=list)
 
     def find(self, look: Look, within: range) -> list[TransitionFit]:
@@ -71,7 +69,7 @@ class GradualSearch:
             return None
         edges = [0, *(place for place in look.barriers if place > 0), len(look)]
         reach = _free_stretch(window, edges, low, found)
-        accepted = self.examiner.transition_near(look.frames, window, reach)
+        accepted = transition_near(look.frames, window, reach)
         if accepted is None:
             self.rejected.append(in_clip)
         return accepted

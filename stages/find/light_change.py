@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.find.features import Array, OpticalFlow, warped
+from stages.find.features import Array
+from stages.find.optical_flow import optical_flow, warped
 
 LEAST_DEVIATION = 1e-3  # standard deviation of a channel, in [0, 1], below which it has no contrast
 # Most of the squared difference of two frames that is left once light and motion are taken off, and
@@ -15,14 +16,14 @@ MOST_OF_DIFFERENCE = 0.1
 MOST_OF_VARIANCE = 0.6
 
 
-def is_change_of_light(motion: OpticalFlow, one: Array, other: Array) -> bool:
+def is_change_of_light(one: Array, other: Array) -> bool:
     """Return whether light and motion explain how two frames differ.
 
-    motion: measures optical flow. one, other: ``(H, W, 3)`` in [0, 1]. A change of light gives each
+    one, other: ``(H, W, 3)`` in [0, 1]. A change of light gives each
     channel another mean and another contrast. Each frame has to explain the structure of the other
     one, because any picture without its contrast is like a plain one.
     """
-    left = _left_by_light(motion, one, other), _left_by_light(motion, other, one)
+    left = _left_by_light(one, other), _left_by_light(other, one)
     difference = float(np.square(one - other).mean())
     variances = (float(frame.var((0, 1)).mean()) for frame in (other, one))
     return min(left) < MOST_OF_DIFFERENCE * difference and all(
@@ -30,9 +31,9 @@ def is_change_of_light(motion: OpticalFlow, one: Array, other: Array) -> bool:
     )
 
 
-def _left_by_light(motion: OpticalFlow, one: Array, other: Array) -> float:
+def _left_by_light(one: Array, other: Array) -> float:
     """Return the mean squared difference between ``other`` and ``one`` lit and moved as it is."""
     gain = other.std((0, 1)) / np.maximum(one.std((0, 1)), LEAST_DEVIATION)
     lit = (one - one.mean((0, 1))) * gain + other.mean((0, 1))
     lit = np.clip(lit, 0, 1).astype(np.float32)
-    return float(np.square(warped(lit, motion.flow(other, lit)) - other).mean())
+    return float(np.square(warped(lit, optical_flow(other, lit)) - other).mean())

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stages.find.brighten import BrightFrames
-from stages.find.features import Array, NccCache
+from stages.find.correlation import NccCache
+from stages.find.features import Array
 from stages.find.timeline import TransitionEvent
 
 

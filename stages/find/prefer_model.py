@@ -10,14 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from stages.find.correlation import motion_compensated_ncc
 from stages.find.curve import squared_difference
-from stages.find.features import (
-    Array,
-    OpticalFlow,
-    contrast_ratio,
-    motion_compensated_ncc,
-    plain_color,
-)
+from stages.find.features import Array, contrast_ratio, plain_color
 from stages.find.moved_scenes import placed_errors
 from stages.find.pixels import pixels_between
 from stages.find.placements import best_placement, find_placement, placement_between
@@ -63,7 +58,7 @@ def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int])
     stretch = Stretch(frames, *reach)
     between = _between_ends(stretch, wipe)
     sides = frames[wipe.before], frames[wipe.after]
-    two_shots = motion_compensated_ncc(OpticalFlow(), *sides) <= LITTLE_IN_COMMON
+    two_shots = motion_compensated_ncc(*sides) <= LITTLE_IN_COMMON
     near = find_placement(stretch, wipe.before, wipe.after, two_shots=two_shots)
     if near and not _explains_more(frames, near, wipe):
         near = None
@@ -142,7 +137,7 @@ def model_between(stretch: Stretch, found: TransitionFit) -> TransitionFit:
     one, other = (frames[side] for side in sides)
     if plain_color(one) or plain_color(other):
         return found  # a plain colour neither moves nor has pixels of its own
-    if motion_compensated_ncc(OpticalFlow(), one, other) > SAME_SHOT_NCC:
+    if motion_compensated_ncc(one, other) > SAME_SHOT_NCC:
         return found  # what moves in one shot may look like any of them
     if found.kind == DISSOLVE:
         inner = frames[found.before + 1 : found.after]

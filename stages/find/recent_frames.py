@@ -18,7 +18,8 @@ from torch import Tensor
 
 from stages.dark_bars import DARK, Border, dark_lines, even_border
 from stages.find.borders import SOFT_EDGE
-from stages.find.features import Array, OpticalFlow, contents, distances
+from stages.find.features import Array, contents, distances
+from stages.find.optical_flow import motion_residual
 
 LEAST_PICTURE = 0.5
 """Part of each side of a frame that the picture between bars takes at least."""
@@ -91,7 +92,6 @@ def between_bars(frames: Array, bars: Border) -> Array:
 class RecentFrames:
     """The last frames of a clip and what is known of each.
 
-    motion: measures optical flow.
     first: the clip's number of the first frame.
     whole: the frames as they came, ``(H, W, 3)`` each. dark: the dark lines at their sides.
     bars: around the pictures of all of them.
@@ -102,7 +102,6 @@ class RecentFrames:
     distances of all frames' blocks, ``(T, T, K)``.
     """
 
-    motion: OpticalFlow = field(default_factory=OpticalFlow)
     first: int = 0
     whole: list[Array] = field(default_factory=list)
     dark: list[Border] = field(default_factory=list)
@@ -147,7 +146,7 @@ class RecentFrames:
         step = residual = 0.0
         if self.frames:
             step = float(np.sqrt(((content - self.contents[-1]) ** 2).mean()))
-            residual = self.motion.residual(self.frames[-1], picture)
+            residual = motion_residual(self.frames[-1], picture)
         self.steps.append(step)
         self.residuals.append(residual)
         self.frames.append(picture)

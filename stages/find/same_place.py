@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 
 from stages.find.borders import is_plain
-from stages.find.features import LEAST_SIDE, Array, OpticalFlow, motion_compensated_ncc
+from stages.find.correlation import motion_compensated_ncc
+from stages.find.features import LEAST_SIDE, Array
 from stages.find.shifts import shift_correlations
 
 # NCC within the common part from which two frames show one place. Of 965 random pairs of frames of
@@ -67,7 +68,7 @@ class View:
         return self.ncc >= SAME_PLACE_NCC and self.overlap >= LEAST_OVERLAP
 
 
-def compare_views(motion: OpticalFlow, one: Array, other: Array) -> View:
+def compare_views(one: Array, other: Array) -> View:
     """Return the shift at which two frames ``(H, W, 3)`` have the most in common.
 
     Black bars beside the picture do not count: all frames of a film have them.
@@ -75,17 +76,15 @@ def compare_views(motion: OpticalFlow, one: Array, other: Array) -> View:
     one, other = _without_bars(one, other)
     if not _is_large(one):
         return View(0.0, 0.0)
-    best = _view_at(motion, one, other, 0.0, 0.0)
+    best = _view_at(one, other, 0.0, 0.0)
     for right, down in _likely_shifts(one, other):
-        view = _view_at(motion, one, other, right, down)
+        view = _view_at(one, other, right, down)
         if view.overlap >= LEAST_OVERLAP and view.ncc > best.ncc:
             best = view
     return best
 
 
-def show_one_place(
-    motion: OpticalFlow, frames: Array, sides: tuple[int, int], reach: tuple[int, int]
-) -> bool:
+def show_one_place(frames: Array, sides: tuple[int, int], reach: tuple[int, int]) -> bool:
     """Return whether what lies around a supposed transition is one place, seen by one camera.
 
     The frames beside it may be mixed themselves, if only a part of a longer transition was found:
@@ -99,18 +98,17 @@ def show_one_place(
     camera = CameraPath(frames)
     pairs = [(max(low, before - more), min(high, after + more)) for more in FURTHER_OUT]
     return all(
-        _show_place_and_way(motion, frames, one, other)
-        or _is_reached_by_camera(motion, camera, one, other)
+        _show_place_and_way(frames, one, other) or _is_reached_by_camera(camera, one, other)
         for one, other in dict.fromkeys(pairs)
     )
 
 
-def _show_place_and_way(motion: OpticalFlow, frames: Array, before: int, after: int) -> bool:
+def _show_place_and_way(frames: Array, before: int, after: int) -> bool:
     """Return whether two frames show one place, and some frame between them is on the way there.
 
     Where the way is short, the two frames are enough.
     """
-    whole = compare_views(motion, frames[before], frames[after])
+    whole = compare_views(frames[before], frames[after])
     if not whole.is_same_place:
         return False
     way = np.array([whole.right, whole.down])
@@ -118,7 +116,7 @@ def _show_place_and_way(motion: OpticalFlow, frames: Array, before: int, after: 
         return True
     places = {before + round(part * (after - before)) for part in LOOKS} - {before, after}
     for place in sorted(places):
-        view = compare_views(motion, frames[before], frames[place])
+        view = compare_views(frames[before], frames[place])
         part = float(way @ [view.right, view.down]) / float(way @ way)
         if ON_THE_WAY[0] <= part <= ON_THE_WAY[1]:
             return True
@@ -146,7 +144,7 @@ class CameraPath:
         return float(right), float(down)
 
 
-def _is_reached_by_camera(motion: OpticalFlow, camera: CameraPath, before: int, after: int) -> bool:
+def _is_reached_by_camera(camera: CameraPath, before: int, after: int) -> bool:
     """Return whether two frames show one place at the shift that is the way of the camera.
 
     A transition of two shots has no such way. What its frames seem to be shifted by leads to a
@@ -156,7 +154,7 @@ def _is_reached_by_camera(motion: OpticalFlow, camera: CameraPath, before: int, 
     if not _is_large(one):
         return False
     allowed = ShiftRange(camera.shift_between(before, after), LOST * one.shape[1], LEAST_FOLLOWED)
-    views = (_view_at(motion, one, other, *shift) for shift in _likely_shifts(one, other, allowed))
+    views = (_view_at(one, other, *shift) for shift in _likely_shifts(one, other, allowed))
     return max((view.ncc for view in views), default=0.0) >= SAME_PLACE_NCC
 
 
@@ -240,7 +238,7 @@ def _are_alike_in_color(one: Array, other: Array) -> bool:
     return difference <= MOST_UNLIKE * variances + COLOR_FLOOR**2
 
 
-def _view_at(motion: OpticalFlow, one: Array, other: Array, right: float, down: float) -> View:
+def _view_at(one: Array, other: Array, right: float, down: float) -> View:
     """Return how alike two frames ``(H, W, 3)`` are where both show the place, at one shift."""
     height, width = one.shape[:2]
     x, y = round(right), round(down)
@@ -252,4 +250,4 @@ def _view_at(motion: OpticalFlow, one: Array, other: Array, right: float, down: 
     pair = np.ascontiguousarray(part), np.ascontiguousarray(same)
     if not _are_alike_in_color(*pair):
         return View(0.0, overlap, float(x), float(y))
-    return View(motion_compensated_ncc(motion, *pair), overlap, float(x), float(y))
+    return View(motion_compensated_ncc(*pair), overlap, float(x), float(y))

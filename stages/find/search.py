@@ -21,10 +21,10 @@ import numpy as np
 from stages.find.boundaries import BoundarySearch
 from stages.find.boundary_kinds import boundary_by_model, kind_of_boundary
 from stages.find.brighten import BrightFrames
+from stages.find.correlation import NccCache
 from stages.find.cut_off import CutOffSearch
 from stages.find.cuts import CutSearch
-from stages.find.examine import Examiner
-from stages.find.features import Array, NccCache, OpticalFlow, channels_last
+from stages.find.features import Array, channels_last
 from stages.find.found_events import FoundEvents
 from stages.find.given import GivenSpans
 from stages.find.gradual_transitions import GradualSearch
@@ -112,13 +112,11 @@ class _Search:
 
     def __init__(self, given: GivenSpans) -> None:
         self.given = given
-        self.motion = OpticalFlow()
-        self.recent = RecentFrames(self.motion)
-        self.cuts = CutSearch(self.motion)
+        self.recent = RecentFrames()
+        self.cuts = CutSearch()
         self.plain = PlainRuns()
-        self.examiner = Examiner(self.motion)
-        self.gradual = GradualSearch(self.examiner)
-        self.cut_off = CutOffSearch(self.examiner)
+        self.gradual = GradualSearch()
+        self.cut_off = CutOffSearch()
         self.stills = StillSearch()
         self.events = FoundEvents(given)
         # The first frame that may be the last clean one before a boundary.
@@ -177,14 +175,14 @@ class _Search:
     def _frames_at_hand(self, known: int) -> Look:
         """Return the first ``known`` frames, with cuts found and dark stretches brightened."""
         recent, first = self.recent, self.recent.first
-        ncc = NccCache(self.motion, recent.frames)
+        ncc = NccCache(recent.frames)
         for cut in self.cuts.find(recent, known, ncc, self.given):
             self.events.add_cut(cut)
         cuts = [cut - first for cut in self.cuts.cuts if cut > first]
         frames, pairs = np.stack(recent.frames[:known]), recent.pairs[:known, :known]
         bright = BrightFrames.of(frames, pairs, cuts)
         if bright.are_changed:
-            ncc = NccCache(self.motion, list(bright.frames))
+            ncc = NccCache(list(bright.frames))
         flashes = [flash - first for flash in self.cuts.flashes if flash - first < known]
         barriers = sorted({*cuts, *flashes, *self.given.barriers(first, known)})
         return Look(first, bright, ncc, cuts, barriers)
@@ -236,7 +234,7 @@ class _Search:
         The others come with a later look.
         """
         by_model = partial(boundary_by_model, look.frames)
-        search = BoundarySearch(self.motion, look.ncc, look.frames, by_model)
+        search = BoundarySearch(look.ncc, look.frames, by_model)
         starts = range(max(0, self.searched - look.first), min(until, len(look)))
         taken = self._mixed_places(look)
         boundaries = search.find(look.pairs, look.barriers, taken, starts)
@@ -248,7 +246,7 @@ class _Search:
             reach = stretch_around(found, len(look), look.barriers, sorted([*taken, *others]))
             fit = None
             if reach is not None:
-                fit = kind_of_boundary(self.examiner, look.frames, found, reach)
+                fit = kind_of_boundary(look.frames, found, reach)
             if fit is None:
                 self.events.add_unknown(look, found)
             else:

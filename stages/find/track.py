@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.find.features import Array, is_too_small, median, warped
+from stages.find.features import Array, is_too_small, median
+from stages.find.optical_flow import warped
 
 Params = npt.NDArray[np.float64]
 Gray = npt.NDArray[np.float32]

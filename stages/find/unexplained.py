@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from stages.find.curve import Curve, even_mix, squared_difference
 from stages.find.explained_frames import ExplainedFrames
-from stages.find.features import Array, OpticalFlow, is_too_small, plain_color
+from stages.find.features import Array, is_too_small, plain_color
+from stages.find.optical_flow import motion_residual
 from stages.find.stretch import TransitionFit
 from stages.kinds import OTHER, TRANSITION_KINDS
 
@@ -193,9 +194,8 @@ def _unrest(
 ) -> tuple[float, tuple[int, int]]:
     """Return ``unrest`` and ``added`` of :class:`Misfit`. sides: the clean frames."""
     (before, after), (low, high) = sides, reach
-    motion = OpticalFlow()
     outgoing, incoming = (
-        _unrest_of_side([_lasting_change(motion, frames, time, reach) for time in times])
+        _unrest_of_side([_lasting_change(frames, time, reach) for time in times])
         for times in (
             range(before, max(low, before - FAR), -1),
             range(after + 1, min(high, after + FAR) + 1),
@@ -223,11 +223,11 @@ def _unrest_of_side(changes: Sequence[float]) -> tuple[float, int]:
     return unrest, added
 
 
-def _lasting_change(motion: OpticalFlow, frames: Array, time: int, reach: tuple[int, int]) -> float:
+def _lasting_change(frames: Array, time: int, reach: tuple[int, int]) -> float:
     """Return the squared change from the frame before ``time`` to it, as far as it lasts.
 
     A flash changes one frame, and the frames around it are alike.
     """
     pairs = [(time - 1, time), (time - 2, time), (time - 1, time + 1)]
     inside = [(one, other) for one, other in pairs if reach[0] <= one and other <= reach[1]]
-    return min(motion.residual(frames[one], frames[other]) ** 2 for one, other in inside)
+    return min(motion_residual(frames[one], frames[other]) ** 2 for one, other in inside)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.find.composed import sample
-from stages.find.features import warped
+from stages.find.optical_flow import warped
 from stages.find.track import (
     STILL,
     Gray,

@@ -9,7 +9,8 @@ from clips import drifting
 from find_clips import Stack
 
 from stages.find.composed import errors_of_moving_scenes, layout_of, place
-from stages.find.features import channels_first, warped
+from stages.find.features import channels_first
+from stages.find.optical_flow import warped
 from stages.find.paths import PathProblem, best_path
 from stages.find.placements import find_placement
 from stages.find.stretch import Stretch

@@ -11,8 +11,8 @@ from find_clips import Stack, blocks, mattes, mixed, shot, texture
 
 from stages.find.boundaries import BoundarySearch
 from stages.find.boundary_kinds import ALONE_EXPLAINED, boundary_by_model
+from stages.find.correlation import NccCache
 from stages.find.edge_fit import pattern_between
-from stages.find.features import NccCache, OpticalFlow
 from stages.find.same_place import compare_views, show_one_place
 from stages.find.search import find
 from stages.find.stretch import Stretch
@@ -46,14 +46,14 @@ def wiped(seed: int, incoming_pan: tuple[float, float]) -> Stack:
 @pytest.mark.parametrize("seed", range(3))
 def test_views_of_one_place_are_matched_and_others_are_not(seed: int) -> None:
     one, other = turned(seed, np.array([20.0, 20 + TURN]))
-    view = compare_views(OpticalFlow(), one, other)
+    view = compare_views(one, other)
     assert view.is_same_place
     assert view.right == pytest.approx(TURN, abs=2) and view.down == pytest.approx(0, abs=2)
     (elsewhere,) = turned(seed + 50, np.array([20.0]))
-    assert not compare_views(OpticalFlow(), one, elsewhere).is_same_place
+    assert not compare_views(one, elsewhere).is_same_place
     for frame in (one, elsewhere):
         frame[:7] = frame[-7:] = 0
-    assert not compare_views(OpticalFlow(), one, elsewhere).is_same_place
+    assert not compare_views(one, elsewhere).is_same_place
 
 
 @pytest.mark.parametrize("distance", [TURN, FAR_TURN])
@@ -61,21 +61,21 @@ def test_views_of_one_place_are_matched_and_others_are_not(seed: int) -> None:
 def test_a_turn_is_told_from_a_dissolve_between_its_ends(seed: int, distance: int) -> None:
     turn = turned(seed, np.linspace(20, 20 + distance, 9))
     dissolve = dissolved(turn[0], turn[-1], 9)
-    assert show_one_place(OpticalFlow(), turn, (0, 8), (0, 8))
-    assert not show_one_place(OpticalFlow(), dissolve, (0, 8), (0, 8))
+    assert show_one_place(turn, (0, 8), (0, 8))
+    assert not show_one_place(dissolve, (0, 8), (0, 8))
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_push_is_no_turn(seed: int) -> None:
     world = np.concatenate([texture(seed, HEIGHT, WIDTH), texture(seed + 50, HEIGHT, WIDTH)], 1)
     push = np.stack([world[:, 12 * t : 12 * t + WIDTH] for t in range(9)])
-    assert not show_one_place(OpticalFlow(), push, (0, 8), (0, 8))
+    assert not show_one_place(push, (0, 8), (0, 8))
 
 
 @pytest.mark.parametrize("sides", [(11, 24), (11, 17), (15, 20), (18, 24)])
 def test_no_part_of_a_wipe_shows_one_place(sides: tuple[int, int]) -> None:
     frames = wiped(3, (1.0, 0.0))
-    assert not show_one_place(OpticalFlow(), frames, sides, (0, 35))
+    assert not show_one_place(frames, sides, (0, 35))
 
 
 @pytest.mark.slow
@@ -104,10 +104,9 @@ def test_a_turn_has_no_pattern(seed: int) -> None:
 
 
 def test_a_side_that_moves_fast_is_like_itself() -> None:
-    motion = OpticalFlow()
     outgoing = turned(6, np.linspace(0, 90, 10))
     frames = np.concatenate([outgoing, np.repeat(turned(7, np.array([20.0])), 10, 0)])
-    search = BoundarySearch(motion, NccCache(motion, list(frames)), frames)
+    search = BoundarySearch(NccCache(list(frames)), frames)
     assert search.has_unrelated_ends(CleanWindow(9, 13, 0, 19))
     assert not search.has_unrelated_ends(CleanWindow(5, 9, 0, 19))
 
@@ -123,6 +122,5 @@ def test_scenes_of_other_colors_are_no_place_however_alike_their_detail(seed: in
     ]
     one, other = ((0.2 + 0.6 * color + detail).clip(0, 1) for color in colors)
     same = (0.2 + 0.6 * colors[0] + np.roll(detail, 12, 1)).clip(0, 1)
-    motion = OpticalFlow()
-    assert not compare_views(motion, one, other).is_same_place
-    assert compare_views(motion, one, same).is_same_place
+    assert not compare_views(one, other).is_same_place
+    assert compare_views(one, same).is_same_place
