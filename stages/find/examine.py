@@ -65,8 +65,10 @@ def cut_off_transition(
     of light explains both sides as one shot. Of 377 stretches of single real shots, taken from
     wherever they were cut, none began like this. Arguments as of :func:`transition_near`.
     """
-    # Most shots are told by this, which costs far less than a fit.
+    # Most shots are told by these, which cost far less than a fit.
     if is_change_of_light(frames[window[0]], frames[window[1]]):
+        return None
+    if show_one_place(frames, window, reach):
         return None
     found = fit(frames, window, reach)
     if found is None or found.kind != DISSOLVE or _is_beside_color(found, frames):
