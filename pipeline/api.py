@@ -240,7 +240,7 @@ def _reporter(progress: Progress | bool | None) -> Reporter:
 
 
 class _Callback(SilentReporter):
-    """Pass the progress to a function; print nothing. Warnings are in the manifest."""
+    """A reporter that passes the progress to a function and prints nothing."""
 
     def __init__(self, call: Progress | None) -> None:
         self.call = call

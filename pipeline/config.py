@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.near_words import did_you_mean
+from pipeline.runtime.run_record import SCHEMA, list_of
 from pipeline.settings import Settings, options
 from pipeline.timeline.formats import find_format, format_names
 from pipeline.values import ListOf, plain
@@ -110,12 +111,9 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _of_manifest(manifest: object, name: str) -> Mapping[str, Any]:
     """Return a manifest's task and settings, without those at their defaults."""
-    settings = manifest.get("settings") if isinstance(manifest, dict) else None
-    if (
-        not isinstance(manifest, dict)
-        or manifest.get("schema") != 1
-        or not isinstance(settings, dict)
-    ):
+    contents = manifest if isinstance(manifest, dict) else {}
+    settings = contents.get("settings")
+    if contents.get("schema") != SCHEMA or not isinstance(settings, dict):
         raise UsageError(
             f"--config {name}: is not a manifest of this program; "
             "give a run's manifest.json or a TOML file"
@@ -127,10 +125,10 @@ def _of_manifest(manifest: object, name: str) -> Mapping[str, Any]:
         for key, value in settings.items()
         if value is not None and (key not in usual or value != usual[key])
     }
-    if isinstance(files := manifest.get("timelines"), list):
+    if files := list_of(contents, "timelines"):
         formats = [name for name in format_names() if find_format(name).file_name in files]
         changed["timeline"] = ",".join(formats) or None
-    return {"task": manifest.get("task"), **changed}
+    return {"task": contents.get("task"), **changed}
 
 
 def _reason_unknown(key: str, known: Sequence[str]) -> str:

@@ -63,7 +63,7 @@ class HintArgument:
 
     @property
     def area(self) -> tuple[int, int, int, int] | None:
-        """Return left, top, width and height of a box or point in pixels; ``None`` of a file."""
+        """Left, top, width and height of a box or point in pixels; ``None`` of a file."""
         if self.point is not None:
             return (*self.point, 1, 1)
         return self.box

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from markupsafe import Markup, escape
 
+from pipeline.frame_ranges import range_text
 from stages.errors import UnlayerError
 from stages.media.read import open_clip
 from stages.media.thumbnails import levels
@@ -67,9 +68,7 @@ def picture_html(pixels: np.ndarray, label: str = "") -> Markup:
 
 
 def _row(layer: LayerResult) -> Markup:
-    frames = f"{layer.first_frame} to {layer.last_frame}"
-    if layer.first_frame == layer.last_frame:
-        frames = str(layer.first_frame)
+    frames = range_text(layer.first_frame, layer.last_frame)
     cells = [_picture(layer), layer.name, layer.role, frames, layer.path.name]
     return Markup("<tr>{}</tr>").format(Markup("").join(map(_cell, cells)))
 

@@ -27,7 +27,7 @@ class PillowPicture(Protocol):
 
     @property
     def mode(self) -> str:
-        """Return how its pixels are kept, as ``RGB``."""
+        """How its pixels are kept, as ``RGB``."""
 
     def convert(self, mode: str) -> Any:
         """Return the picture in another mode."""

@@ -53,8 +53,11 @@ HINTS = ("hint", "hint_background")
 """The settings that hold hints."""
 
 _work = partial(setting, group="how much work", verbs=("run", "bench"))
+_run_work = partial(_work, verbs=("run",))
 _read = partial(setting, group="what to read", verbs=("run", "probe"))
-_hint = partial(_read, metavar="HINT", parse=parse_hint, verbs=("run",), repeat=True)
+_run_read = partial(_read, verbs=("run",))
+_time = partial(_read, None, metavar="T", parse=parse_time, rare=("batch",))
+_hint = partial(_run_read, metavar="HINT", parse=parse_hint, repeat=True)
 _write = partial(setting, group="what to write")
 _batch = partial(setting, group="a folder of clips", verbs=("batch",), result=False)
 _bench = partial(setting, group="what to measure", verbs=("bench",), result=False)
@@ -113,20 +116,18 @@ class Settings:
     device: str = _work(
         "auto", "auto (CUDA, else cpu), cpu, cuda[:N], mps", metavar="NAME", parse=parse_device
     )
-    max_memory: int | None = _work(
+    max_memory: int | None = _run_work(
         None,
         "memory to plan for, as 3G or 800M (default: 4G)",
         metavar="SIZE",
         parse=parse_memory,
-        verbs=("run",),
         rare=BOTH,
     )
-    threads: int | None = _work(
+    threads: int | None = _run_work(
         None,
         "cores to compute with, at most (default: all)",
         metavar="N",
         parse=parse_threads,
-        verbs=("run",),
         result=False,
         rare=BOTH,
     )
@@ -157,20 +158,8 @@ class Settings:
         result=False,
         rare=BOTH,
     )
-    start: Fraction | TimeCode | None = _read(
-        None,
-        "leave out what comes before; 12.5 or 00:01:12:05",
-        metavar="T",
-        parse=parse_time,
-        rare=("batch",),
-    )
-    end: Fraction | TimeCode | None = _read(
-        None,
-        "leave out what comes after; 12.5 or 00:01:12:05",
-        metavar="T",
-        parse=parse_time,
-        rare=("batch",),
-    )
+    start: Fraction | TimeCode | None = _time("leave out what comes before; 12.5 or 00:01:12:05")
+    end: Fraction | TimeCode | None = _time("leave out what comes after; 12.5 or 00:01:12:05")
     transition: tuple[Span, ...] = _read(
         (),
         "the mixed frames: 48:71, 1s:2s or time codes",
@@ -191,46 +180,37 @@ class Settings:
     hint: tuple[HintArgument, ...] = _hint(
         (), "watermark or object: picture, box:X,Y,W,H, point:X,Y", rare=("batch",)
     )
-    mark: Path | None = _read(
+    mark: Path | None = _run_read(
         None,
         "watermark: the mark as a picture, best with alpha",
         metavar="FILE",
         parse=parse_path,
-        verbs=("run",),
         rare=BOTH,
     )
     hint_background: tuple[HintArgument, ...] = _hint(
         (), "what is surely background, marked in the same way", rare=("run",), one_clip=True
     )
-    refine: Path | None = _read(
+    refine: Path | None = _run_read(
         None,
         "an earlier run's folder; hints correct its matte",
         metavar="RUN",
         parse=parse_path,
-        verbs=("run",),
         rare=("run",),
         one_clip=True,
     )
 
-    space: str = _work(
+    space: str = _run_work(
         "auto",
         f"values that add up: {', '.join(SPACES)}",
         metavar="NAME",
         parse=OneOf(SPACES),
-        verbs=("run",),
         rare=BOTH,
     )
-    strength: float = _work(
-        1.0,
-        "how much to remove, 0 to 2; 1 as found",
-        metavar="X",
-        parse=parse_strength,
-        verbs=("run",),
-        rare=BOTH,
+    strength: float = _run_work(
+        1.0, "how much to remove, 0 to 2; 1 as found", metavar="X", parse=parse_strength, rare=BOTH
     )
-
-    force: bool = _work(
-        False, "separate even if no haze, mark or reflection is found", verbs=("run",), rare=BOTH
+    force: bool = _run_work(
+        False, "separate even if no haze, mark or reflection is found", rare=BOTH
     )
 
     layers: int | str = _write(
@@ -357,6 +337,20 @@ class Settings:
         """Whether layers are written without loss."""
         return self.lossless or self.codec in LOSSLESS_CODECS
 
+    @property
+    def is_trimmed(self) -> bool:
+        """Whether only a part of the input is read."""
+        return self.start is not None or self.end is not None
+
+    @property
+    def names_transitions(self) -> bool:
+        """Whether the user says where the transitions are."""
+        return self.shots is not None or bool(self.transition)
+
+    def given(self, verb: str = "run") -> list[Field[Any]]:
+        """Return the options of the command ``verb`` that have another value than their default."""
+        return [item for item in options(verb) if getattr(self, item.name) != item.default]
+
     def kept(self) -> dict[str, object]:
         """Return the settings that can change the layers, as JSON values.
 
@@ -374,7 +368,7 @@ class Settings:
 
     @property
     def hint_files(self) -> tuple[Path, ...]:
-        """Return the files of all hints and of the mark, each once."""
+        """The files of all hints and of the mark, each once."""
         files = [*(hint.file for hint in (*self.hint, *self.hint_background)), self.mark]
         return tuple(dict.fromkeys(file for file in files if file is not None))
 

@@ -107,7 +107,7 @@ class Budget:
 
 
 class FrameWatch(Protocol):
-    """Sees all frames while the layers are written, so that the report need not decode them again.
+    """What sees all frames while the layers are written, so that the report decodes none again.
 
     It raises nothing but what stops the run: what it misses, the report makes later.
     """
@@ -217,7 +217,7 @@ class Estimate:
 
     @property
     def total(self) -> float:
-        """Return the expected seconds in all: the middle of the possible range."""
+        """The expected seconds in all: the middle of the possible range."""
         return sum(self.seconds.values()) + self.more / 2
 
 
@@ -319,5 +319,5 @@ class Task:
 
     @property
     def all_roles(self) -> tuple[str, ...]:
-        """Return the roles of all layers that it may write."""
+        """The roles of all layers that it may write."""
         return self.roles + self.confidence_roles

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import parse
+from pipeline.cli.parser import settings_from
 from pipeline.cli.verbs import VERBS
 from pipeline.framewise.recipe import Recipe
 from pipeline.settings import options
@@ -94,7 +94,7 @@ def check_verb(words: list[str]) -> None:
     told = [word for at, word in enumerate(words[1:], 1) if not read & {word, words[at - 1]}]
     if words[-1] == "...":
         return
-    made = parse(words[0], told)
+    made = settings_from(words[0], told)
     assert not made.task or {*task_names(made.task)} <= {*names(), "rain", AUTO}
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -26,14 +24,16 @@ from pipeline.batch.clips import (
 from pipeline.batch.display import BatchDisplay, display_for
 from pipeline.batch.skipped import Skipped
 from pipeline.option_fields import flag, words_of
+from pipeline.report.index import INDEX, write_index
 from pipeline.run.chain_plan import check_task_options
 from pipeline.run.device import pick_device
 from pipeline.run.restart import RESTART_WARNINGS
 from pipeline.runtime.child_process import PROGRAM, Child
+from pipeline.runtime.console_lines import print_warning
 from pipeline.runtime.memory import DEFAULT_PLAN_BYTES
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import claim
-from pipeline.runtime.run_record import MANIFEST, WORK, read_json, write_json
+from pipeline.runtime.run_record import MANIFEST, WORK, list_of, read_json, write_json
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import ONE_CLIP, Settings, options
 from stages.errors import UnlayerError, UsageError
@@ -72,13 +72,12 @@ def batch(settings: Settings) -> int:
     if settings.store:
         store_at(settings.store).check()
     with claim(out) as claimed:
-        unreadable: list[OSError] = []
         skipped = Skipped()
-        clips = find_clips(folder, out, settings, unreadable.append, skipped)
+        clips = find_clips(folder, out, settings, skipped)
         if not clips and not settings.watch:
-            raise no_clip_error(settings, unreadable, skipped)
+            raise no_clip_error(settings, skipped)
         display = display_for(json_lines=settings.json, quiet=settings.hides_progress)
-        for text in skipped_sentences(folder, unreadable, skipped):
+        for text in skipped.sentences(folder):
             display.warn(text)
         batch_run = Batch(settings, claimed.path, clips, display, skipped)
         try:
@@ -105,40 +104,27 @@ def _run_on_ray(batch_run: Batch) -> None:
     # Ray is an optional extra: imported only where it is needed.
     from pipeline.batch.ray_cluster import RayCluster
 
-    settings = batch_run.settings
-    assert settings.ray is not None
-    with RayCluster(settings.ray, settings, settings.ray_cpus, settings.ray_gpus) as cluster:
+    with RayCluster(batch_run.settings) as cluster:
         cluster.run(batch_run.clips, batch_run.display, batch_run.finish_clip)
 
 
-def no_clip_error(
-    settings: Settings, unreadable: Sequence[OSError] = (), skipped: Skipped | None = None
-) -> UsageError:
+def no_clip_error(settings: Settings, skipped: Skipped) -> UsageError:
     """Return the error for a folder without clips; it says what lies in it instead."""
     folder = settings.inputs[0]
     fitting = "" if settings.pattern == "*" else f" whose name fits {settings.pattern}"
     name = f"{printable(folder)}: "
-    sentences = skipped_sentences(folder, unreadable, skipped or Skipped())
-    more = "".join(f"; {text.removeprefix(name)}" for text in sentences)
+    more = "".join(f"; {text.removeprefix(name)}" for text in skipped.sentences(folder))
     return UsageError(f"{name}has no clip{fitting}{more}")
-
-
-def skipped_sentences(folder: Path, unreadable: Sequence[OSError], skipped: Skipped) -> list[str]:
-    """Return sentences about what of the folder cannot be read and what is left out."""
-    sentence = skipped.sentence(folder)
-    return [*map(unreadable_warning, unreadable), *([sentence] if sentence else [])]
 
 
 def write_index_page(out: Path, batch_run: Batch, settings: Settings) -> None:
     """Write the page that lists all runs. The runs are done, so an error is only a warning."""
-    from pipeline.report.index import INDEX, write_index
-
     try:
         write_index(out, batch_run.record())
         if settings.store:
             store_at(settings.store).send(out / INDEX, INDEX)
     except Exception as error:
-        print(f"unlayer: warning: the index page could not be made ({error})", file=sys.stderr)
+        print_warning(f"the index page could not be made ({error})")
 
 
 def check_batch_settings(settings: Settings) -> None:
@@ -164,9 +150,8 @@ def _check_combinations(settings: Settings) -> None:
         raise UsageError(
             "--jobs has no meaning with --ray, where the cluster decides; leave it out"
         )
-    for option in options("batch"):
-        is_given = getattr(settings, option.name) != option.default
-        if option.name in ("ray_cpus", "ray_gpus") and is_given and not settings.ray:
+    for option in settings.given("batch"):
+        if option.name in ("ray_cpus", "ray_gpus") and not settings.ray:
             raise UsageError(
                 f"{flag(option)} has no meaning without --ray; leave it out, or give --ray"
             )
@@ -177,12 +162,6 @@ def _check_combinations(settings: Settings) -> None:
             "--ray goes on with what is there and ends; leave out --overwrite and --watch, or "
             "choose another --out"
         )
-
-
-def unreadable_warning(error: OSError) -> str:
-    """Return the warning about a folder that cannot be read."""
-    folder = printable(Path(error.filename or "a folder"))
-    return f"{folder}: cannot be read ({error.strerror}); the clips in it are left out"
 
 
 def jobs_at_once(settings: Settings, clip_count: int) -> int:
@@ -197,7 +176,7 @@ def jobs_at_once(settings: Settings, clip_count: int) -> int:
 
 
 class Batch:
-    """Run clips: start a process for each, read its messages, record what becomes of it.
+    """A batch while it runs: a process for each clip, and what becomes of the clips.
 
     out: the folder of the batch's runs.
     clips: the clips; with ``--watch`` new ones are added.
@@ -362,13 +341,12 @@ class Batch:
                 store_at(self.settings.store).send(self.out / RECORD, RECORD)
             except UnlayerError as error:
                 # The next clip that ends sends it again.
-                print(f"unlayer: warning: {error}", file=sys.stderr)
+                print_warning(str(error))
 
 
 def manifest_warnings(out: Path) -> list[str]:
     """Return the warnings of the finished run in the folder ``out``."""
-    texts = (read_json(out / MANIFEST) or {}).get("warnings")
-    return [str(text) for text in texts] if isinstance(texts, list) else []
+    return [str(text) for text in list_of(read_json(out / MANIFEST) or {}, "warnings")]
 
 
 def gpu_environment(settings: Settings, slot: int) -> dict[str, str]:

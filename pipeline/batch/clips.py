@@ -90,7 +90,6 @@ def find_clips(
     folder: Path,
     out: Path,
     settings: Settings,
-    on_unreadable: Callable[[OSError], None] = lambda error: None,
     skipped: Skipped | None = None,
 ) -> list[BatchClip]:
     """Return the folder's clips, sorted by name, each with a folder for its run.
@@ -99,13 +98,11 @@ def find_clips(
     folders are left out.
 
     out: the folder of the batch's runs.
-    on_unreadable: gets the error of each subfolder that cannot be read.
     skipped: collects what is left out.
     """
-    skipped = skipped or Skipped()
-    entries = sorted(
-        files_below(folder, out.resolve(), on_unreadable, flat=settings.flat, skipped=skipped)
-    )
+    if skipped is None:
+        skipped = Skipped()
+    entries = sorted(files_below(folder, out.resolve(), skipped, flat=settings.flat))
     paths = [path for path in entries if _is_clip(path, settings.pattern)]
     # With a pattern, the user has said what is left out.
     if settings.pattern == "*":
@@ -230,20 +227,12 @@ def store_of(clip: BatchClip, settings: Settings) -> Store | None:
     return store_at(settings.store).within(PurePosixPath(relative.as_posix()))
 
 
-def files_below(
-    folder: Path,
-    out: Path,
-    on_unreadable: Callable[[OSError], None],
-    *,
-    flat: bool,
-    skipped: Skipped,
-) -> Iterator[Path]:
+def files_below(folder: Path, out: Path, skipped: Skipped, *, flat: bool) -> Iterator[Path]:
     """Yield the regular files below ``folder``, without following links to folders.
 
     out: the folder of the batch's runs, resolved; it is left out.
-    on_unreadable: gets the error of each folder that cannot be read.
+    skipped: collects what else is left out, and the errors of folders that cannot be read.
     flat: whether subfolders are left out.
-    skipped: collects what is left out.
     """
     try:
         for entry in folder.iterdir():
@@ -257,14 +246,14 @@ def files_below(
                 if flat:
                     skipped.folders.append(entry)
                 else:
-                    yield from files_below(entry, out, on_unreadable, flat=flat, skipped=skipped)
+                    yield from files_below(entry, out, skipped, flat=flat)
             elif entry.is_file():
                 yield entry
             else:
                 # A pipe, or a link that leads nowhere.
                 skipped.add_file(entry)
     except OSError as error:
-        on_unreadable(error)
+        skipped.unreadable.append(error)
 
 
 def _is_run_folder(folder: Path) -> bool:
@@ -276,7 +265,7 @@ def _is_run_folder(folder: Path) -> bool:
 
 
 class Arrivals:
-    """Find clips that arrive, or are replaced, while a batch watches its folder.
+    """The clips that arrive, or are replaced, while a batch watches its folder.
 
     A file is taken once it has not changed for :data:`QUIET_SECONDS`. It is taken again where it
     changed after that: its upload may only have paused.

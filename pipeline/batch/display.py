@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.batch.clips import BatchClip
-from pipeline.runtime.console_lines import print_line
+from pipeline.runtime.console_lines import WARNING, print_line, print_warning
 from pipeline.runtime.progress import print_event
 from stages.media.sniff import printable
 
@@ -44,7 +44,7 @@ class BatchDisplay(Protocol):
 
 
 class QuietDisplay:
-    """Show the summary alone."""
+    """The summary alone."""
 
     def began(self, clip: BatchClip) -> None:
         """Show nothing."""
@@ -57,7 +57,7 @@ class QuietDisplay:
 
     def warn(self, text: str) -> None:
         """Print one line on standard error."""
-        print(f"unlayer: warning: {text}", file=sys.stderr, flush=True)
+        print_warning(text)
 
     def close(self, clips: Sequence[BatchClip]) -> None:
         """Print the summary: clips by status, the commonest warnings, and all errors."""
@@ -80,7 +80,7 @@ class QuietDisplay:
 
 
 class LineDisplay(QuietDisplay):
-    """Print a line when a clip begins and when it ends."""
+    """A line when a clip begins and when it ends."""
 
     def began(self, clip: BatchClip) -> None:
         """Print that a clip begins."""
@@ -97,7 +97,7 @@ class LineDisplay(QuietDisplay):
 
 
 class JsonDisplay(QuietDisplay):
-    """Print JSON lines on standard output."""
+    """JSON lines on standard output."""
 
     def began(self, clip: BatchClip) -> None:
         """Print ``{"event": "begin", "clip": ...}``."""
@@ -124,7 +124,7 @@ class JsonDisplay(QuietDisplay):
 
 
 class TableDisplay(QuietDisplay):
-    """Show one live table: clip, stage, progress, time left, result."""
+    """One live table: clip, stage, progress, time left, result."""
 
     def __init__(self, console: Console) -> None:
         self.live = Live(console=console, refresh_per_second=4)
@@ -156,7 +156,7 @@ class TableDisplay(QuietDisplay):
 
     def warn(self, text: str) -> None:
         """Print one line above the table, or below it once the table is closed."""
-        print_line(f"unlayer: warning: {text}", self.live.console)
+        print_line(f"{WARNING} {text}", self.live.console)
 
     def close(self, clips: Sequence[BatchClip]) -> None:
         """Show the last state and the summary below it."""

@@ -19,8 +19,7 @@ from pathlib import Path
 
 from pipeline.run import manifest
 from pipeline.run.device import pick_device
-from pipeline.run.execute import checkpoints, perform
-from pipeline.run.execute import prepare as prepare_folder
+from pipeline.run.execute import checkpoints, perform, prepare_folder
 from pipeline.run.folder_names import default_folder
 from pipeline.run.input_guard import INPUT_STATES, InputGuard, states_of
 from pipeline.run.opening import open_checked
@@ -56,7 +55,8 @@ def prepare(settings: Settings) -> tuple[int, Warnings]:
     ):
         identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
         # From a store only the manifest of a finished run is fetched here, not its layers.
-        if not prepare_folder(folder, identity, settings, task, elsewhere=store is not None):
+        elsewhere = store is not None
+        if not prepare_folder(folder, identity, settings, task.all_roles, elsewhere=elsewhere):
             return 0, []
         if store and folder.restarted:
             store.forget_kept()

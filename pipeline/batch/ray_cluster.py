@@ -51,16 +51,13 @@ class _ClipProgress:
 
 @dataclass
 class RayCluster:
-    """Run the tasks of all clips on Ray.
+    """The Ray cluster that runs the tasks of all clips.
 
-    address: of the cluster, as ``ray.init`` takes it.
-    cpus, gpus: what one task takes of a machine; a fraction of a GPU is shared.
+    settings: the batch's. They say where the cluster is, and how much of a machine one task takes.
+    ray: the package, once it is imported.
     """
 
-    address: str
     settings: Settings
-    cpus: float = 1.0
-    gpus: float = 0.0
     ray: Any = None
     _running: dict[Any, tuple[_ClipProgress, str]] = field(default_factory=dict)
 
@@ -75,9 +72,10 @@ class RayCluster:
             ) from error
         self.ray = ray
         try:
-            _check_listening(self.address)
+            assert self.settings.ray is not None
+            _check_listening(self.settings.ray)
             ray.init(
-                address=self.address,
+                address=self.settings.ray,
                 log_to_driver=False,
                 configure_logging=False,
                 ignore_reinit_error=True,
@@ -94,7 +92,7 @@ class RayCluster:
             lines = str(error).strip().splitlines()
             line = lines[0] if lines else type(error).__name__
             raise UnlayerError(
-                f"--ray {self.address}: no cluster answers ({line}); start one with: "
+                f"--ray {self.settings.ray}: no cluster answers ({line}); start one with: "
                 "ray start --head"
             ) from error
         return self
@@ -112,7 +110,7 @@ class RayCluster:
         waiting = deque(clip for clip in clips if clip.status == "waiting")
         # Enough clips to keep every machine busy, without a task for each clip of a large archive.
         cpus = self.ray.cluster_resources().get("CPU", 1)
-        max_running = max(2, TASKS_PER_SLOT * int(cpus / self.cpus))
+        max_running = max(2, TASKS_PER_SLOT * int(cpus / self.settings.ray_cpus))
         while waiting or self._running:
             while waiting and len(self._running) < max_running:
                 self._begin(waiting.popleft(), display, on_ended)
@@ -159,7 +157,10 @@ class RayCluster:
         self, progress: _ClipProgress, stage: str, work: Callable[..., Any], *arguments: Any
     ) -> None:
         remote = self.ray.remote(
-            num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, retry_exceptions=False
+            num_cpus=self.settings.ray_cpus,
+            num_gpus=self.settings.ray_gpus,
+            max_retries=RETRIES,
+            retry_exceptions=False,
         )
         name = f"{stage} {progress.clip.path.name}"
         reference = remote(work).options(name=name).remote(*arguments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.batch.clips import SUFFIXES, have_one_size
 from pipeline.option_fields import flag
-from pipeline.settings import ONE_CLIP, Settings, options
+from pipeline.settings import ONE_CLIP, Settings
 from stages.errors import UsageError
 from stages.media.picture_folders import SUFFIXES as PICTURE_SUFFIXES
 
@@ -38,9 +38,8 @@ def as_batch(settings: Settings) -> Settings:
 
     Raises UsageError for an option that names frames of one clip.
     """
-    for item in options("run"):
-        is_given = getattr(settings, item.name) != item.default
-        if item.name in ONE_CLIP and is_given:
+    for item in settings.given():
+        if item.name in ONE_CLIP:
             raise UsageError(
                 f"{flag(item)} is for one clip, but each picture of {settings.inputs[0]} is a run "
                 "of its own; give the picture that it is for"

@@ -17,12 +17,14 @@ class Skipped:
     hidden: files and folders whose names begin with a dot.
     folders: subfolders, with ``--flat``.
     links: links to folders.
+    unreadable: the error of each folder that cannot be read.
     """
 
     files: list[Path] = field(default_factory=list)
     hidden: list[Path] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
+    unreadable: list[OSError] = field(default_factory=list)
 
     def add_hidden(self, path: Path) -> None:
         """Add a hidden file or folder, unless it is one that file managers create."""
@@ -38,8 +40,14 @@ class Skipped:
         """Return how many there are of each kind, for ``batch.json``."""
         return {name: len(getattr(self, name)) for name in ("files", "hidden", "folders", "links")}
 
-    def sentence(self, folder: Path) -> str | None:
-        """Return one sentence about what is left out of ``folder``; ``None`` where nothing is."""
+    def sentences(self, folder: Path) -> list[str]:
+        """Return what of ``folder`` cannot be read, and one sentence about what is left out."""
+        sentences = []
+        for error in self.unreadable:
+            name = printable(Path(error.filename or "a folder"))
+            sentences.append(
+                f"{name}: cannot be read ({error.strerror}); the clips in it are left out"
+            )
         kinds = [
             (self.files, "file without a video's name"),
             (self.hidden, "hidden file"),
@@ -47,10 +55,12 @@ class Skipped:
             (self.links, "linked folder"),
         ]
         counted = [counted_files(sorted(paths), what) for paths, what in kinds if paths]
-        if not counted:
-            return None
-        verb = "is" if sum(self.counts().values()) == 1 else "are"
-        return f"{printable(folder)}: {' and '.join(counted)} {verb} left out{self._advice()}"
+        if counted:
+            verb = "is" if sum(self.counts().values()) == 1 else "are"
+            sentences.append(
+                f"{printable(folder)}: {' and '.join(counted)} {verb} left out{self._advice()}"
+            )
+        return sentences
 
     def _advice(self) -> str:
         """Return which option includes the files, as the end of a sentence."""

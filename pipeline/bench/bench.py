@@ -120,7 +120,7 @@ def _measured_or_skipped(
 
 
 class _BenchDisplay:
-    """Show rows as they come: lines on standard error and a table at the end, or JSON lines."""
+    """The rows as they come: lines on standard error and a table at the end, or JSON lines."""
 
     def __init__(self, json_lines: bool) -> None:
         self.json_lines = json_lines

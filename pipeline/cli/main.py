@@ -61,119 +61,6 @@ _error_style = _ErrorStyle()
 """What the settings ask for. They may come from a file, so the words do not tell it."""
 
 
-def parse(verb: str, words: Sequence[str]) -> Settings:
-    """Return the settings that the words after a verb ask for.
-
-    Raises UsageError. ``--help`` exits with 0.
-    """
-    return settings_from(verb, words)
-
-
-def dispatch(words: Sequence[str]) -> int:
-    """Do what ``words`` ask for and return the exit status. Raises UnlayerError."""
-    if os.environ.get(COMPLETING):
-        command().main(list(words), prog_name=SCRIPT, complete_var=COMPLETING)
-    if words and words[0] == "help" and len(words) > 1:
-        words = [words[1], "--help"]
-    if not words or words[0] in (*ALONE, "help"):
-        return _without_verb(words)
-    if words[0] not in VERBS:
-        _refuse_unknown_verb(words[0])
-    settings = parse(words[0], words[1:])
-    _error_style.debug, _error_style.json = settings.debug, settings.json
-    verb, settings = _with_defaults_of_inputs(words[0], settings)
-    if verb in ("run", "batch") or (verb == "probe" and settings.task):
-        _check_task(verb, settings)
-    function = DRY_RUN[verb] if settings.dry_run else VERBS[verb].function
-    module, name = function.split(":")
-    status = getattr(import_module(f"{PACKAGE}.{module}"), name)(settings)
-    assert isinstance(status, int)
-    return status
-
-
-def _with_defaults_of_inputs(verb: str, settings: Settings) -> tuple[str, Settings]:
-    """Return the verb and the settings, with what ``run`` does where it is not told otherwise.
-
-    Without a task it takes :data:`pipeline.settings.AUTO_TASK`. A folder of single pictures becomes
-    a batch.
-    """
-    if verb != "run" or not settings.inputs:
-        return verb, settings
-    if not settings.task:
-        settings = replace(settings, task=AUTO_TASK)
-    return _one_by_one(settings) if settings.inputs[0].is_dir() else (verb, settings)
-
-
-def _refuse_unknown_verb(word: str) -> NoReturn:
-    """Raise the error for a first word that is no verb; it says what the user may have meant."""
-    refuse_address(word)
-    if looks_like_a_file(word):
-        raise UnlayerError(f"{word}: there is no such file; check the name")
-    if word.partition("=")[0] in _all_options():
-        raise UsageError(f"{word} stands before its verb; write the verb first: {EXAMPLE}")
-    known = [*VERBS, *ALONE] if word.startswith("-") else list(VERBS)
-    choices = ", ".join(VERBS)
-    raise UsageError(f"{word!r} is not a verb; choose {choices}{did_you_mean(word, known)}")
-
-
-def _one_by_one(settings: Settings) -> tuple[str, Settings]:
-    """Return the verb and the settings for a folder: single pictures become a batch."""
-    from pipeline.batch.single_pictures import as_batch, why_single
-
-    why = why_single(settings.inputs)
-    if not why:
-        return "run", settings
-    if not settings.quiet:
-        say(f"{settings.inputs[0]}: {why}, so each of them is a run of its own, as with batch")
-    return "batch", as_batch(settings)
-
-
-def _without_verb(words: Sequence[str]) -> int:
-    """Do what options without a verb ask for. Without any words, show the help; the status is 2."""
-    asks_for_help = not words or words[0] == "help"
-    # Completion belongs to the installed program, however this process was started.
-    name = SCRIPT if words and "completion" in words[0] else invocation()
-    command().main(
-        ["--help"] if asks_for_help else list(words), prog_name=name, standalone_mode=False
-    )
-    return 0 if words else 2
-
-
-def _check_task(verb: str, settings: Settings) -> None:
-    """Raise UsageError where there is no such task; warn where a built-in one hides another."""
-    from pipeline.tasks import check_names, shadowed_task_warning, task_names
-
-    check_names(settings.task)
-    # A run shows this warning among its own warnings.
-    if verb == "batch" or settings.dry_run:
-        for name in task_names(settings.task):
-            warning = shadowed_task_warning(name)
-            if warning is not None:
-                say(f"warning: {warning}")
-
-
-def say(text: object) -> None:
-    """Print one line on standard error.
-
-    Names of files in it may contain line breaks and control characters; they are escaped.
-    """
-    joined = " ".join(str(text).split("\n"))
-    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in joined)
-    # After SIGHUP the terminal may be gone, and nobody can read the line.
-    with suppress(OSError):
-        print(f"unlayer: {line}", file=sys.stderr)
-
-
-def explain(error: Exception) -> str:
-    """Return one line that says what an error of a library or the system means for the user."""
-    if isinstance(error, MemoryError):
-        return OUT_OF_MEMORY
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}; check the disk and the folder's permissions"
-    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
@@ -215,34 +102,13 @@ def with_verb(words: list[str]) -> list[str]:
     return ["run", *switches, *rest]
 
 
-def _all_options() -> set[str]:
-    """Return the options of all verbs."""
-    return {flag(item) for verb in VERBS for item in options(verb)}
-
-
-def looks_like_a_file(word: str) -> bool:
-    """Return whether a word has a slash or a suffix, as names of files do and verbs do not."""
-    return not word.startswith("-") and (os.sep in word or _SUFFIX.search(word) is not None)
-
-
-def _failed(words: Sequence[str], text: str, status: int) -> int:
-    """Say why the program ends, also as a JSON line where those are wanted; return ``status``."""
-    say(text)
-    if words[:1] in (["run"], ["batch"]) and ("--json" in words or _error_style.json):
-        from pipeline.runtime.progress import print_event
-
-        with suppress(OSError):
-            print_event("failed", text=text, status=status)
-    return status
-
-
 def _dispatch_or_explain(words: list[str], stop: Stopping) -> int:
     """Do what ``words`` ask for, print errors as one line, and return the exit status."""
     try:
         _error_style.debug = _error_style.json = False
         return dispatch(words)
     except BrokenPipeError:  # whoever read our output has ended, as in `probe | head`
-        if words[:1] in (["run"], ["batch"]):
+        if _is_run(words):
             say("the reader of the output has gone, so this stopped; --resume goes on")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -262,8 +128,139 @@ def _dispatch_or_explain(words: list[str], stop: Stopping) -> int:
         return _failed(words, explain(error), 1)
 
 
+def dispatch(words: Sequence[str]) -> int:
+    """Do what ``words`` ask for and return the exit status. Raises UnlayerError."""
+    if os.environ.get(COMPLETING):
+        command().main(list(words), prog_name=SCRIPT, complete_var=COMPLETING)
+    if words and words[0] == "help" and len(words) > 1:
+        words = [words[1], "--help"]
+    if not words or words[0] in (*ALONE, "help"):
+        return _without_verb(words)
+    if words[0] not in VERBS:
+        _refuse_unknown_verb(words[0])
+    settings = settings_from(words[0], words[1:])
+    _error_style.debug, _error_style.json = settings.debug, settings.json
+    verb, settings = _with_defaults_of_inputs(words[0], settings)
+    if verb in ("run", "batch") or (verb == "probe" and settings.task):
+        _check_task(verb, settings)
+    function = DRY_RUN[verb] if settings.dry_run else VERBS[verb].function
+    module, name = function.split(":")
+    status = getattr(import_module(f"{PACKAGE}.{module}"), name)(settings)
+    assert isinstance(status, int)
+    return status
+
+
+def _without_verb(words: Sequence[str]) -> int:
+    """Do what options without a verb ask for. Without any words, show the help; the status is 2."""
+    asks_for_help = not words or words[0] == "help"
+    # Completion belongs to the installed program, however this process was started.
+    name = SCRIPT if words and "completion" in words[0] else invocation()
+    command().main(
+        ["--help"] if asks_for_help else list(words), prog_name=name, standalone_mode=False
+    )
+    return 0 if words else 2
+
+
+def _refuse_unknown_verb(word: str) -> NoReturn:
+    """Raise the error for a first word that is no verb; it says what the user may have meant."""
+    refuse_address(word)
+    if looks_like_a_file(word):
+        raise UnlayerError(f"{word}: there is no such file; check the name")
+    if word.partition("=")[0] in _all_options():
+        raise UsageError(f"{word} stands before its verb; write the verb first: {EXAMPLE}")
+    known = [*VERBS, *ALONE] if word.startswith("-") else list(VERBS)
+    choices = ", ".join(VERBS)
+    raise UsageError(f"{word!r} is not a verb; choose {choices}{did_you_mean(word, known)}")
+
+
+def _with_defaults_of_inputs(verb: str, settings: Settings) -> tuple[str, Settings]:
+    """Return the verb and the settings, with what ``run`` does where it is not told otherwise.
+
+    Without a task it takes :data:`pipeline.settings.AUTO_TASK`. A folder of single pictures becomes
+    a batch.
+    """
+    if verb != "run" or not settings.inputs:
+        return verb, settings
+    if not settings.task:
+        settings = replace(settings, task=AUTO_TASK)
+    return _one_by_one(settings) if settings.inputs[0].is_dir() else (verb, settings)
+
+
+def _one_by_one(settings: Settings) -> tuple[str, Settings]:
+    """Return the verb and the settings for a folder: single pictures become a batch."""
+    from pipeline.batch.single_pictures import as_batch, why_single
+
+    why = why_single(settings.inputs)
+    if not why:
+        return "run", settings
+    if not settings.quiet:
+        say(f"{settings.inputs[0]}: {why}, so each of them is a run of its own, as with batch")
+    return "batch", as_batch(settings)
+
+
+def _check_task(verb: str, settings: Settings) -> None:
+    """Raise UsageError where there is no such task; warn where a built-in one hides another."""
+    from pipeline.tasks import check_names, shadowed_task_warning, task_names
+
+    check_names(settings.task)
+    # A run shows this warning among its own warnings.
+    if verb == "batch" or settings.dry_run:
+        for name in task_names(settings.task):
+            warning = shadowed_task_warning(name)
+            if warning is not None:
+                say(f"warning: {warning}")
+
+
 def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
     """Return the Ctrl-C that caused an error, or ``None`` where none did."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _failed(words: Sequence[str], text: str, status: int) -> int:
+    """Say why the program ends, also as a JSON line where those are wanted; return ``status``."""
+    say(text)
+    if _is_run(words) and ("--json" in words or _error_style.json):
+        from pipeline.runtime.progress import print_event
+
+        with suppress(OSError):
+            print_event("failed", text=text, status=status)
+    return status
+
+
+def _is_run(words: Sequence[str]) -> bool:
+    """Return whether the words take clips apart."""
+    return words[:1] in (["run"], ["batch"])
+
+
+def explain(error: Exception) -> str:
+    """Return one line that says what an error of a library or the system means for the user."""
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}; check the disk and the folder's permissions"
+    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
+
+
+def say(text: object) -> None:
+    """Print one line on standard error.
+
+    Names of files in it may contain line breaks and control characters; they are escaped.
+    """
+    joined = " ".join(str(text).split("\n"))
+    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in joined)
+    # After SIGHUP the terminal may be gone, and nobody can read the line.
+    with suppress(OSError):
+        print(f"unlayer: {line}", file=sys.stderr)
+
+
+def looks_like_a_file(word: str) -> bool:
+    """Return whether a word has a slash or a suffix, as names of files do and verbs do not."""
+    return not word.startswith("-") and (os.sep in word or _SUFFIX.search(word) is not None)
+
+
+def _all_options() -> set[str]:
+    """Return the options of all verbs."""
+    return {flag(item) for verb in VERBS for item in options(verb)}

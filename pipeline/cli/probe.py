@@ -44,7 +44,7 @@ def probe(settings: Settings) -> int:
     """
     search = find_task(DEFAULT_TASK).probe
     assert search is not None
-    if settings.json and str(settings.csv) == "-":
+    if settings.json and _prints_shot_list(settings):
         raise UsageError("--csv - and --json both write to standard output; give one of them")
     stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.quiet))
     try:
@@ -53,7 +53,7 @@ def probe(settings: Settings) -> int:
         for text in input_warnings(settings):
             stages.warn(text)
         diagnose_clip = diagnoser_for(clip, settings, stages)
-        if str(settings.csv) == "-":
+        if _prints_shot_list(settings):
             # A shot list alone needs no diagnoses.
             diagnose_clip = no_diagnoses
         with stages.stage("find") as step:
@@ -69,7 +69,7 @@ def probe(settings: Settings) -> int:
         "warnings": [*stages.warnings, *found["warnings"]],
     }
     _write_timelines(settings, facts, clip.info)
-    if str(settings.csv) == "-":
+    if _prints_shot_list(settings):
         print(source_shot_list(facts, clip.info), end="")
     elif settings.json:
         print(json.dumps(facts))
@@ -81,6 +81,11 @@ def probe(settings: Settings) -> int:
     return 0
 
 
+def _prints_shot_list(settings: Settings) -> bool:
+    """Return whether the shot list goes to standard output (``--csv -``)."""
+    return str(settings.csv) == "-"
+
+
 def _write_timelines(settings: Settings, facts: dict[str, Any], info: ClipInfo) -> None:
     """Write the timelines and the shot list that the user asked for, and add them to ``facts``."""
     if settings.timeline:
@@ -88,7 +93,7 @@ def _write_timelines(settings: Settings, facts: dict[str, Any], info: ClipInfo) 
             facts["warnings"].append(variable_rate_warning(info))
         written = write_source_timelines(settings.timeline, facts, info)
         facts["timelines"] = [str(path) for path in written]
-    if settings.csv is not None and str(settings.csv) != "-":
+    if settings.csv is not None and not _prints_shot_list(settings):
         write_new(settings.csv, source_shot_list(facts, info))
         facts["timelines"] = [*facts.get("timelines", ()), str(settings.csv)]
 

@@ -48,7 +48,7 @@ VERBS: dict[str, Verb] = {
     ),
     "report": Verb(
         "write a run's report.html again",
-        "report:report",
+        "report.again:report",
         ("RUN", "the folder that a run wrote"),
     ),
 }

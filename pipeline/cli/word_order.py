@@ -36,7 +36,8 @@ class _Words:
     """The words of one command, while they are put in order.
 
     left: the words that are still to be read. given: options with their values. inputs: the other
-    words. switched_off: settings that are switched off. said: what was said so far, by setting.
+    words. switched_off: settings that are switched off. given_as: the word or value by which each
+    setting was given so far.
     """
 
     verb: str
@@ -44,7 +45,7 @@ class _Words:
     given: list[str] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
     switched_off: set[str] = field(default_factory=set)
-    said: dict[str, str] = field(default_factory=dict)
+    given_as: dict[str, str] = field(default_factory=dict)
 
     def sorted(self) -> tuple[list[str], frozenset[str]]:
         """Read all words and return them in order, and the settings that are switched off."""
@@ -66,16 +67,16 @@ class _Words:
     def _switch(self, item: Field[Any], name: str, value: str) -> None:
         if value:
             raise UsageError(f"{name} is a switch and takes no value; leave out {value}")
-        self._say_once(item.name, name)
+        self._note_switch(item.name, name)
         self.given.append(name)
 
     def _option(self, item: Field[Any], name: str, value: str) -> None:
-        if item.name in self.said and not item.metadata["repeat"]:
-            before = _shortened(self.said[item.name])
+        if item.name in self.given_as and not item.metadata["repeat"]:
+            before = _shortened(self.given_as[item.name])
             raise UsageError(
                 f"{name} is given twice, as {before} and as {_shortened(value)}; give it once"
             )
-        self.said[item.name] = value
+        self.given_as[item.name] = value
         self.given.append(f"{name}={value}")
 
     def _next_value(self, item: Field[Any], name: str, known: dict[str, Field[Any]]) -> str:
@@ -90,12 +91,12 @@ class _Words:
         item = known.get(f"--{word[5:]}") if word.startswith("--no-") else None
         if item is None or item.default is not False:
             raise UsageError(f"{word} is not an option of {self.verb}{_instead(word, known)}")
-        self._say_once(item.name, word)
+        self._note_switch(item.name, word)
         self.switched_off.add(item.name)
 
-    def _say_once(self, setting: str, word: str) -> None:
+    def _note_switch(self, setting: str, word: str) -> None:
         """Note the word that switches a setting; raise UsageError if another did the opposite."""
-        before = self.said.setdefault(setting, word)
+        before = self.given_as.setdefault(setting, word)
         if before != word:
             raise UsageError(f"{before} and {word} contradict each other; give one of them")
 

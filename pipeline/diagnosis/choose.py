@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline.diagnosis.diagnose import as_json, diagnoser_for, reasons, tasks_to_do
 from pipeline.runtime.progress import Stages
 from pipeline.runtime.system_limits import cores
@@ -26,7 +28,7 @@ def choose_tasks(clip: Clip, settings: Settings, stages: Stages) -> Choice:
     assert search is not None
     diagnose_clip = diagnoser_for(clip, settings, stages)
     with (
-        one_thread_an_operation(lambda: min(cores(), settings.threads or cores())),
+        one_thread_an_operation(partial(cores, settings.threads)),
         stages.stage("find") as step,
     ):
         diagnosed = search(clip, settings, step, diagnose_clip)["diagnosed"]

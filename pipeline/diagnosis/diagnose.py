@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from pipeline.diagnosis.sample import read_sample
-from pipeline.runtime.progress import Stages
+from pipeline.runtime.progress import Stages, Step
 from pipeline.settings import Settings
 from pipeline.task import DiagnoseClip, Task
 from pipeline.tasks import (
@@ -39,7 +39,12 @@ def diagnoser_for(clip: Clip, settings: Settings, stages: Stages) -> DiagnoseCli
         if kept is not None and kept.by == by:
             return kept
         tasks = [task for task in diagnosing_tasks() if not only or task.name in only]
-        return diagnosed(clip, settings, stages, search, by, tasks)
+        seek = clip.frame_index.rising and not settings.salvage
+        with stages.stage("look") as step:
+            sample = read_sample(clip, search, step, seek=seek or clip.info.is_picture)
+            diagnoses = _diagnoses(sample, tasks, step)
+            facts = (borders(sample), interlacing(clip.info.scan), stills(sample))
+        return Diagnosed(by, diagnoses, facts)
 
     return diagnose_clip
 
@@ -48,32 +53,15 @@ def no_diagnoses(search: Mapping[str, Any], kept: Diagnosed | None) -> None:
     """Diagnose nothing; see :data:`pipeline.task.DiagnoseClip`."""
 
 
-def diagnosed(
-    clip: Clip,
-    settings: Settings,
-    stages: Stages,
-    search: Mapping[str, Any],
-    by: tuple[str, ...],
-    tasks: Sequence[Task],
-) -> Diagnosed:
-    """Return the diagnoses of ``tasks``, and of the file, from a sample of the clip.
-
-    search: what the search found, as JSON values. by: what makes the diagnoses, see
-    :class:`stages.diagnosis.Diagnosed`.
-    """
-    seek = clip.frame_index.rising and not settings.salvage
-    with stages.stage("look") as step:
-        sample = read_sample(clip, search, step, seek=seek or clip.info.is_picture)
-        diagnoses, picture = {}, sample.without_bars()
-        for number, task in enumerate(tasks):
-            step(number / len(tasks), task.name)
-            assert task.diagnose is not None
-            with naming_package(task.name):
-                diagnoses[task.name] = task.diagnose(
-                    sample if _sees_bars(task, sample) else picture
-                )
-        facts = (borders(sample), interlacing(clip.info.scan), stills(sample))
-    return Diagnosed(by, diagnoses, facts)
+def _diagnoses(sample: ClipSample, tasks: Sequence[Task], step: Step) -> dict[str, Diagnosis]:
+    """Return what each of ``tasks`` says of a clip's sample, by its name."""
+    diagnoses, picture = {}, sample.without_bars()
+    for number, task in enumerate(tasks):
+        step(number / len(tasks), task.name)
+        assert task.diagnose is not None
+        with naming_package(task.name):
+            diagnoses[task.name] = task.diagnose(sample if _sees_bars(task, sample) else picture)
+    return diagnoses
 
 
 def _sees_bars(task: Task, sample: ClipSample) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from pipeline.frame_ranges import consecutive_ranges
 from pipeline.runtime.progress import Step
 from stages.diagnosis import ClipSample
 from stages.media.read import Clip
@@ -51,9 +52,9 @@ def read_sample(clip: Clip, search: Mapping[str, Any], step: Step, *, seek: bool
     runs = [] if pictures else _stretches(search["shots"], first, last)
     wanted = sorted({*numbers, *(number for run in runs for number in run)})
     frames: dict[int, torch.Tensor] = {}
-    spans = [range(first, wanted[-1] + 1)] if last - first < ONE_PASS_FRAMES else _spans(wanted)
-    for span in spans:
-        for block in clip.blocks(span[0], span[-1], size=size):
+    is_one_pass = last - first < ONE_PASS_FRAMES
+    for span in [(first, wanted[-1])] if is_one_pass else consecutive_ranges(wanted):
+        for block in clip.blocks(*span, size=size):
             for number, pixels in enumerate(block.pixels, block.first):
                 if number in wanted:
                     frames[number] = pixels.clone()
@@ -108,14 +109,3 @@ def _stretches(shots: Sequence[Mapping[str, int]], first: int, last: int) -> lis
         begin = span[0] + max(0, len(span) - STRETCH_FRAMES) // 2
         chosen.append(range(begin, begin + min(STRETCH_FRAMES, len(span))))
     return sorted(chosen, key=lambda run: run[0])
-
-
-def _spans(numbers: Sequence[int]) -> list[range]:
-    """Return the stretches of consecutive numbers in a rising list."""
-    spans: list[range] = []
-    for number in numbers:
-        if spans and spans[-1].stop == number:
-            spans[-1] = range(spans[-1].start, number + 1)
-        else:
-            spans.append(range(number, number + 1))
-    return spans

@@ -13,17 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.batch.batch import (
-    check_batch_settings,
-    jobs_at_once,
-    no_clip_error,
-    skipped_sentences,
-)
+from pipeline.batch.batch import check_batch_settings, jobs_at_once, no_clip_error
 from pipeline.batch.clips import BatchClip, find_clips, runs_folder
 from pipeline.batch.skipped import Skipped
 from pipeline.diagnosis.choose import NOTHING_FOUND
 from pipeline.estimate.dry_chain import estimate_chain
-from pipeline.estimate.dry_run import estimate_run, planned_run
+from pipeline.estimate.dry_run import estimate_planned, planned_run
 from pipeline.option_names import with_options
 from pipeline.run.chain_plan import is_chain
 from pipeline.runtime.console_lines import print_line
@@ -45,12 +40,11 @@ def dry_batch(settings: Settings) -> int:
     Raises UnlayerError where the batch would before any clip begins.
     """
     check_batch_settings(settings)
-    unreadable: list[OSError] = []
     skipped = Skipped()
     folder = settings.inputs[0]
-    clips = find_clips(folder, runs_folder(settings), settings, unreadable.append, skipped)
+    clips = find_clips(folder, runs_folder(settings), settings, skipped)
     if not clips:
-        raise no_clip_error(settings, unreadable, skipped)
+        raise no_clip_error(settings, skipped)
     began = time.monotonic()
     entries = [
         _entry(clip, settings, measure=time.monotonic() - began < MEASURE_SECONDS) for clip in clips
@@ -68,7 +62,7 @@ def dry_batch(settings: Settings) -> int:
         "measured": len(measured),
         "jobs": jobs,
         "seconds": round(seconds / jobs, 1),
-        "notes": skipped_sentences(folder, unreadable, skipped),
+        "notes": skipped.sentences(folder),
     }
     if settings.json:
         print(json.dumps(facts))
@@ -118,9 +112,9 @@ def _entry(clip: BatchClip, settings: Settings, *, measure: bool) -> dict[str, A
         if is_chain(own):
             return entry | _chain_facts(own, measure=measure)
         plan = planned_run(own)
-        entry |= {name: plan[name] for name in ("folder", "does", "frames")}
-        if measure and plan["does"]:
-            estimate = estimate_run(own, Stages(SilentReporter()))
+        entry |= {name: plan.facts[name] for name in ("folder", "does", "frames")}
+        if measure and entry["does"]:
+            estimate = estimate_planned(plan, Stages(SilentReporter()))
             entry |= {"frames": estimate["frames"], "seconds": estimate["seconds"]["total"]}
     except UnlayerError as error:
         entry |= {"folder": f"would fail: {with_options(error)}", "does": False}

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.diagnosis.choose import NOTHING_FOUND, choose_tasks
 from pipeline.estimate import dry_run as one_task
 from pipeline.run.chain_plan import (
+    StepPlace,
     check_chain_options,
     is_chain,
     step_folder,
@@ -61,14 +62,8 @@ def estimate_chain(settings: Settings, stages: Stages) -> dict[str, Any]:
     steps = []
     for number, name in enumerate(names, 1):
         folder = out / step_folder(number, name)
-        own = step_settings(
-            settings,
-            find_task(name),
-            settings.inputs,
-            folder,
-            last=number == count,
-            share=1 / count,
-        )
+        place = StepPlace(is_last=number == count, share=1 / count)
+        own = step_settings(settings, find_task(name), settings.inputs, folder, place)
         steps.append(one_task.estimate_run(own, stages))
     return {
         "event": "dry_run",

@@ -9,9 +9,11 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -80,22 +82,24 @@ def print_estimated(
     return 0
 
 
-@one_thread_an_operation(cores)
-def estimate_run(settings: Settings, stages: Stages) -> dict[str, Any]:
+def estimate_run(settings: Settings, stages: Stages) -> Facts:
     """Return what the run would do and what it would cost, measured on a piece of the clip.
 
     Raises UnlayerError where the run would.
     """
-    plan = planned_run(settings)
-    task = find_task(settings.task)
-    settings, _ = with_earlier_hints(settings)
-    clip = open_checked(settings)
+    return estimate_planned(planned_run(settings), stages)
+
+
+@one_thread_an_operation(cores)
+def estimate_planned(plan: PlannedRun, stages: Stages) -> Facts:
+    """Return as :func:`estimate_run` does, given what is known without computing."""
+    settings, task = plan.settings, plan.task
     with tempfile.TemporaryDirectory(prefix="unlayer-dry-run-") as folder:
         work = Path(folder)
         job = Job(
-            clip=clip,
+            clip=plan.clip,
             settings=settings,
-            device=pick_device(settings.device),
+            device=plan.device,
             work=work,
             stages=stages,
             budget=Budget(settings.max_seconds),
@@ -108,8 +112,8 @@ def estimate_run(settings: Settings, stages: Stages) -> dict[str, Any]:
         )
     if settings.max_seconds is not None:
         facts["seconds"]["total"] = min(facts["seconds"]["total"], settings.max_seconds)
-    warnings = [*plan["warnings"], *facts.pop("warnings", [])]
-    return plan | facts | {"warnings": warnings}
+    warnings = [*plan.facts["warnings"], *facts.pop("warnings", [])]
+    return plan.facts | facts | {"warnings": warnings}
 
 
 FOLDER_SENTENCES: dict[Action, str] = {
@@ -123,11 +127,23 @@ FOLDER_SENTENCES: dict[Action, str] = {
 """What to say about a folder, by what a run would do with it."""
 
 
-def planned_run(settings: Settings) -> dict[str, Any]:
-    """Return what is known without computing: the input, the folder and its state, the settings.
+@dataclass(frozen=True)
+class PlannedRun:
+    """What is known of a run without computing.
 
-    Raises UnlayerError where the run would.
+    settings: with the hints of the run that they refine. facts: the input, the folder and its
+    state, and the settings, as JSON values.
     """
+
+    task: Task
+    settings: Settings
+    clip: Clip
+    device: torch.device
+    facts: Facts
+
+
+def planned_run(settings: Settings) -> PlannedRun:
+    """Return what is known of a run without computing. Raises UnlayerError where the run would."""
     task = find_task(settings.task)
     check_options(task, settings)
     settings, lost_hints = with_earlier_hints(settings)
@@ -141,7 +157,7 @@ def planned_run(settings: Settings) -> dict[str, Any]:
         warnings.append(unused)
     info = clip.info
     folder, does = _folder_state(settings, clip, RunFolder(out), task.all_roles)
-    return {
+    facts = {
         "event": "dry_run",
         "task": settings.task,
         "input": [str(path) for path in settings.inputs],
@@ -156,6 +172,7 @@ def planned_run(settings: Settings) -> dict[str, Any]:
         "does": does,
         "warnings": warnings,
     }
+    return PlannedRun(task, settings, clip, device, facts)
 
 
 def _folder_state(
@@ -181,9 +198,8 @@ def _frame_wise_facts(job: Job, task: Task) -> dict[str, Any]:
 
     The task is run on a small piece of the clip, and its cost is scaled up.
     """
-    is_trimmed = job.settings.start is not None or job.settings.end is not None
     with job.stages.stage("measure"):
-        first, frame_count, is_exact = _count_frames(job.clip, is_trimmed=is_trimmed)
+        first, frame_count, is_exact = _count_frames(job.clip, is_trimmed=job.settings.is_trimmed)
         if job.settings.refine is not None and is_exact:
             earlier = EarlierRun.open(job.settings.refine, job.settings.task)
             earlier.check_frames(first, frame_count, job.clip.info)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.estimate.sample_run import SampleRun, run_sample
+from pipeline.framewise.layer_files import format_of
 from pipeline.framewise.recipe import Recipe, bounded_lengths
 from pipeline.framewise.things import requested_things, thing_name
 from pipeline.framewise.windows import window_lengths
@@ -163,18 +164,10 @@ def named_layers(
     things = requested_things(job.settings)
     confidences = recipe.confidence_outputs() if job.settings.confidence else ()
     for output in (*recipe.outputs, *confidences):
-        wanted = layer_format(
-            job.settings,
-            info,
-            picture=info.is_picture,
-            data=output.data,
-            gray=output.gray,
-            alpha=output.alpha is not None,
-        )
         names = [output.role]
         if output.divided and recipe.division is not None and things != 1:
             names = [thing_name(output.role, number) for number in range(1, max(1, things) + 1)]
-        suffix = encoding_for(info, wanted).suffix
+        suffix = encoding_for(info, format_of(output, job.settings, info)).suffix
         layers += [(name, output.role, suffix) for name in names]
     return tuple(layers)
 
@@ -186,6 +179,7 @@ def _window_and_overlap(
     if job.clip.info.is_picture:
         return frame_count, 0
     in_memory = int(planned_bytes(job.settings) / frame_bytes)
+    # A task without a recipe is taken to be like a recipe that says nothing of its windows.
     lengths = recipe or Recipe
     return bounded_lengths(lengths.window, lengths.overlap, in_memory)
 

@@ -38,7 +38,7 @@ class OutOfTimeError(UnlayerError):
 
 
 class SampleProgress(SilentReporter):
-    """Follow a sample run, time its parts, and end it when it takes too long.
+    """The reporter of a sample run: it times the parts, and ends the run that takes too long.
 
     deadline: the time, by ``time.monotonic``, at which the run ends.
     fraction: how far the current stage is, 0 to 1.

@@ -5,7 +5,7 @@ A task is a :class:`pipeline.framewise.recipe.Recipe`: the names of its layers, 
 
 1. ``limits`` says how many frames a window may have in the memory there is.
 2. ``windows`` reads the clip once, for its times and a sample of its frames. ``hint`` checks the
-   user's hints against them.
+   user's hints against them, and ``hint_contradictions`` against each other.
 3. ``survey`` computes from the sample what holds for the whole clip.
 4. ``windows`` reads the clip again, window by window, and ``separate`` takes each one apart.
    ``window_checkpoints`` keeps its layers for a resumed run.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pipeline.frame_ranges import consecutive_ranges, range_text
 from pipeline.framewise.recipe import Recipe
 from pipeline.option_names import with_named_options
 from stages.context import Note, Separation
@@ -28,7 +29,7 @@ MAX_RANGES = 3
 
 
 class Findings:
-    """Collect the notes of a run's windows.
+    """The notes of a run's windows.
 
     A frame that lies in several windows appears in a warning only if all of them say the same about
     it.
@@ -75,7 +76,7 @@ class Findings:
             return f"the {what}" if self.count == 1 else f"all {self.count} {what}s"
         # Pictures count from 1, as the files of their layers do; frames count from 0.
         ranges = [
-            f"{first}" if first == last else f"{first} to {last}"
+            range_text(first, last)
             for first, last in consecutive_ranges(frames, 1 if self.pictures else 0)
         ]
         words = ranges[:MAX_RANGES]
@@ -83,20 +84,6 @@ class Findings:
             words.append(f"{len(ranges) - MAX_RANGES} more ranges")
         joined = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
         return f"{what}{'' if len(frames) == 1 else 's'} {joined}"
-
-
-def consecutive_ranges(numbers: Sequence[int], add: int = 0) -> list[tuple[int, int]]:
-    """Return the first and last of each range of consecutive numbers, plus ``add``.
-
-    numbers: in rising order.
-    """
-    ranges: list[tuple[int, int]] = []
-    for number in numbers:
-        if ranges and number + add == ranges[-1][1] + 1:
-            ranges[-1] = ranges[-1][0], number + add
-        else:
-            ranges.append((number + add, number + add))
-    return ranges
 
 
 def unchanged_notes(

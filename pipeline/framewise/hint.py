@@ -6,14 +6,14 @@ belongs to the frame that it was drawn for, which is the first one unless the us
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from pipeline.framewise.hint_contradictions import check_contradictions
 from pipeline.hint_arguments import HintArgument
 from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.settings import HINTS
@@ -47,7 +47,7 @@ class HintSource:
 
     @property
     def is_picture(self) -> bool:
-        """Return whether the hint is one picture, and not a clip with a mask for each frame."""
+        """Whether the hint is one picture, and not a clip with a mask for each frame."""
         return self.clip is None or self.clip.info.is_picture
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, Tensor]]:
@@ -138,18 +138,12 @@ class Hints:
         earlier: the run that is refined.
         Raises UsageError where one lies outside the input's picture.
         """
-        settings = job.settings
-        sources = [_open_hint(job, each, "--hint", foreground=True) for each in settings.hint]
-        sources += [
-            _open_hint(job, each, "--hint-background", foreground=False)
-            for each in settings.hint_background
-        ]
-        if earlier is not None:
-            had = {name: earlier.unchanged_hints(name) for name in HINTS}
-            sources = [
-                replace(each, earlier=each.argument in had[HINTS[0 if each.foreground else 1]])
-                for each in sources
-            ]
+        sources = []
+        for option in HINTS:
+            had = [] if earlier is None else earlier.unchanged_hints(option)
+            for argument in getattr(job.settings, option):
+                source = _open_hint(job, argument, option)
+                sources.append(replace(source, earlier=argument in had))
         several = job.clip.info.is_picture and len(job.clip.paths) > 1
         return cls(sources, several)
 
@@ -162,7 +156,7 @@ class Hints:
         for source in self.sources:
             source.check(first, count, pictures=self.every_frame)
         hints = replace(self, first=first)
-        hints._check_contradictions()
+        check_contradictions(hints)
         return hints
 
     def any_in(self, border: Border) -> bool:
@@ -200,7 +194,7 @@ class Hints:
         for source in self.sources:
             if not source.is_picture and (source.earlier or not clips):
                 continue
-            for frame, levels in self._iter_levels(source, indices):
+            for frame, levels in self._drawn_levels(source, indices):
                 is_drawn = float(levels.max()) > WHITE
                 if is_drawn and (frame is None or frame in window_indices):
                     window_index = None if frame is None else window_indices[frame]
@@ -214,9 +208,14 @@ class Hints:
         """
         if source.is_picture:
             return source.picture()[None]
-        return torch.stack([levels for _, levels in self._iter_levels(source, indices)])
+        return torch.stack([levels for _, levels in self._drawn_levels(source, indices)])
 
-    def _iter_levels(
+    def frame_of(self, source: HintSource) -> int | None:
+        """Return the frame that a picture was drawn for; ``None`` for every frame."""
+        frame = source.argument.frame
+        return self.first if frame is None and not self.every_frame else frame
+
+    def _drawn_levels(
         self, source: HintSource, indices: Sequence[int]
     ) -> Iterator[tuple[int | None, Tensor]]:
         """Yield the frames that a hint was drawn for, and its levels ``(1, H, W)`` in [0, 1].
@@ -229,91 +228,18 @@ class Hints:
             frames = source.frames(indices[0], indices[-1])
             yield from ((index, levels) for index, levels in frames if index in wanted)
             return
-        frame = source.argument.frame
-        if frame is None and not self.every_frame:
-            frame = self.first
-        yield frame, source.picture()
-
-    def _check_contradictions(self) -> None:
-        """Raise UsageError where a pixel is marked as foreground and as background.
-
-        A box only says that the foreground is somewhere inside, so background may lie in it.
-        """
-        by_frame: dict[int | None, list[_DrawnRegion]] = defaultdict(list)
-        for source in self.sources:
-            if source.is_picture:
-                for frame, levels in self._iter_levels(source, ()):
-                    by_frame[frame].append((source, source.region(levels, None)))
-        everywhere = by_frame.pop(None, [])
-        for drawn in [everywhere, *([*there, *everywhere] for there in by_frame.values())]:
-            for foreground in drawn:
-                for background in drawn:
-                    if foreground[1].foreground and not background[1].foreground:
-                        _check_pair(foreground, background)
-        by_frame[None] = everywhere
-        for source in self.sources:
-            if not source.is_picture:
-                self._check_clip_against(source, by_frame)
-
-    def _check_clip_against(
-        self, source: HintSource, by_frame: Mapping[int | None, Sequence[_DrawnRegion]]
-    ) -> None:
-        """Raise UsageError where a clip marks a pixel that is background in the same frame.
-
-        by_frame: the regions of the hints that are pictures, by their frames; ``None`` for those
-        of every frame.
-        """
-        backgrounds = {
-            frame: [item for item in drawn if not item[1].foreground]
-            for frame, drawn in by_frame.items()
-        }
-        everywhere = backgrounds.pop(None, [])
-        frames = [frame for frame, drawn in backgrounds.items() if frame is not None and drawn]
-        if not frames and not everywhere:
-            return
-        # Hints of every frame are compared in all frames of the clip.
-        first, last = (self.first, None) if everywhere else (min(frames), max(frames))
-        for frame, levels in source.frames(first, last):
-            drawn = [*backgrounds.get(frame, ()), *everywhere]
-            if drawn and float(levels.max()) > WHITE:
-                for background in drawn:
-                    _check_pair((source, source.region(levels, None)), background, frame)
+        yield self.frame_of(source), source.picture()
 
 
-_DrawnRegion = tuple[HintSource, HintRegion]
-"""A region, and the hint that it comes from."""
+def _open_hint(job: Job, argument: HintArgument, option: str) -> HintSource:
+    """Open one hint. option: ``hint`` or ``hint_background``.
 
-
-def _check_pair(
-    foreground: _DrawnRegion, background: _DrawnRegion, frame: int | None = None
-) -> None:
-    """Raise UsageError where both regions, each with its hint, contradict each other.
-
-    A box of the foreground may hold background, but not be full of it.
-    frame: the number of the frame, for the message, where the hint is a clip.
-    """
-    (foreground_hint, inside), (background_hint, outside) = foreground, background
-    both = int((inside.pixels & outside.pixels).sum())
-    if both == 0 or (inside.is_box and both < int(inside.pixels.sum())):
-        return
-    pixels = "the same pixel" if both == 1 else f"the same {both} pixels"
-    where = "" if frame is None else f" in frame {frame}"
-    raise UsageError(
-        f"{foreground_hint.name} and {background_hint.name}: mark {pixels}{where}; "
-        "a pixel is foreground or background"
-    )
-
-
-def _open_hint(job: Job, argument: HintArgument, option: str, *, foreground: bool) -> HintSource:
-    """Open one hint.
-
-    option: the command-line option, for messages.
-    foreground: whether it marks the foreground; otherwise it marks the background.
     Raises UsageError where it lies outside the input's picture or has another size.
     """
     settings, info = job.settings, job.clip.info
     # Arrays from Python lie in a temporary folder, whose path means nothing to the user.
-    name = f"{option} {printable(Path(settings.hint_known_as(argument)))}"
+    known_as = printable(Path(settings.hint_known_as(argument)))
+    name, foreground = f"--{option.replace('_', '-')} {known_as}", option == "hint"
     input_name = printable(Path(settings.known_as(info.path)))
     size = info.height, info.width
     if argument.area is not None:

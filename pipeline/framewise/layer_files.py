@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,9 +17,11 @@ from pipeline.framewise.things import FoundThings, thing_name
 from pipeline.framewise.windows import Overview, frame_range
 from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.layer_warnings import joined_warnings
+from pipeline.settings import Settings
 from pipeline.task import Job, WrittenLayer
 from stages.context import Separation
 from stages.media.clip import ClipInfo, Frames
+from stages.media.formats import LayerFormat
 from stages.media.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
 from stages.media.tone import to_display
 from stages.media.write import LayerWriter
@@ -38,8 +40,25 @@ INPUT: LayerKey = ("input", 0)
 """The row of the contact sheet that shows the input."""
 
 
+class _WindowLayers(NamedTuple):
+    """The layers of some consecutive frames.
+
+    layers: by name, ``(T, C, H, W)`` in [0, 1]. shared: the names of those that are the same in all
+    frames.
+    """
+
+    frames: Frames
+    layers: Mapping[str, Tensor]
+    shared: frozenset[str]
+
+    def part(self, begin: int, end: int) -> _WindowLayers:
+        """Return the frames at places ``begin`` to ``end - 1``; the layers are views."""
+        layers = {name: pixels[begin:end] for name, pixels in self.layers.items()}
+        return _WindowLayers(frame_range(self.frames, begin, end), layers, self.shared)
+
+
 class LayerFiles:
-    """Write the layers window by window.
+    """The files of all layers, which are written window by window.
 
     A window's last frames belong to the next window too. They are held back until that window
     is there, and then the two versions are cross-faded.
@@ -70,7 +89,7 @@ class LayerFiles:
         self.open_files = ExitStack()
         self._writers: dict[LayerKey, LayerWriter] = {}
         self._warnings: list[tuple[str, Sequence[str]]] = []
-        self._held_back: tuple[Frames, dict[str, Tensor], frozenset[str]] | None = None
+        self._held_back: _WindowLayers | None = None
         self._sheet_frames = [
             overview.first + place for place in chosen_frames(len(overview.times), COLUMNS)
         ]
@@ -85,16 +104,16 @@ class LayerFiles:
             name: pixels.expand(len(window), -1, -1, -1)
             for name, pixels in separated.layers.items()
         }
-        if self._held_back is not None and self._held_back[0].last >= window.first:
-            layers = self._cross_faded(window, layers, survey)
+        before = self._held_back
+        if before is not None and before.frames.last >= window.first:
+            layers = self._cross_faded(before, window, layers, survey)
         ready = max(0, len(window) - self.overlap)
-        self._write(
-            frame_range(window, 0, ready),
-            {name: pixels[:ready] for name, pixels in layers.items()},
-            separated.shared,
-        )
-        rest = {name: pixels[ready:].clone() for name, pixels in layers.items()}
-        self._held_back = frame_range(window, ready, len(window)), rest, separated.shared
+        whole = _WindowLayers(window, layers, separated.shared)
+        self._write(whole.part(0, ready))
+        rest = whole.part(ready, len(window))
+        # Views would keep the whole window in memory.
+        copies = {name: pixels.clone() for name, pixels in rest.layers.items()}
+        self._held_back = rest._replace(layers=copies)
         return window.last - self.overview.first + 1
 
     def finish(self) -> int:
@@ -103,7 +122,7 @@ class LayerFiles:
         Returns how many frames were written.
         """
         if self._held_back is not None:
-            self._write(*self._held_back)
+            self._write(self._held_back)
         self.open_files.close()
         first = self.overview.first
         last = first + self.written - 1
@@ -143,12 +162,11 @@ class LayerFiles:
         return path
 
     def _cross_faded(
-        self, window: Frames, layers: Mapping[str, Tensor], survey: Any
+        self, earlier: _WindowLayers, window: Frames, layers: Mapping[str, Tensor], survey: Any
     ) -> dict[str, Tensor]:
-        """Return a window's layers, with the frames that were held back faded into them."""
-        assert self._held_back is not None
-        earlier, earlier_layers, _ = self._held_back
-        count = earlier.last - window.first + 1
+        """Return a window's layers, with the earlier window's version of its frames faded in."""
+        earlier_layers = earlier.layers
+        count = earlier.frames.last - window.first + 1
         weight = (torch.arange(1, count + 1) / (count + 1)).view(-1, 1, 1, 1)
         faded = {}
         for name, pixels in layers.items():
@@ -167,18 +185,15 @@ class LayerFiles:
             faded = self.recipe.settle(window.pixels[:count], faded, survey)
         return {name: torch.cat([faded[name], pixels[count:]]) for name, pixels in layers.items()}
 
-    def _write(self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]) -> None:
-        """Write the final layers of the next frames, and keep small copies for the sheet.
-
-        layers: by name, ``(T, C, H, W)`` in [0, 1]. shared: the names of those layers that are the
-        same in all frames.
-        """
+    def _write(self, final: _WindowLayers) -> None:
+        """Write the final layers of the next frames, and keep small copies for the sheet."""
+        frames, layers, _ = final
         self._add_to_sheet(INPUT, frames, frames.pixels)
         if self.job.clip.info.is_picture:
             for output in self.recipe.outputs:
                 key = output.role, 0
                 self._add_to_sheet(key, frames, layers[output.role], data=output.data)
-            self._write_pictures(frames, layers, shared)
+            self._write_pictures(final)
         elif len(frames):
             for output, key, own in self._written_layers(frames, layers):
                 self._add_to_sheet(key, frames, own[output.role], data=output.data)
@@ -239,10 +254,9 @@ class LayerFiles:
             for _, key in self._layer_keys()
         }
 
-    def _write_pictures(
-        self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]
-    ) -> None:
+    def _write_pictures(self, final: _WindowLayers) -> None:
         """Write one file for each picture and layer, or one in all for a shared layer."""
+        frames, layers, shared = final
         for output in self.recipe.outputs:
             is_shared = output.role in shared
             for place, number in enumerate(range(frames.first, frames.last + 1)):
@@ -282,20 +296,12 @@ class LayerFiles:
 
         info: the facts of the input that the file keeps; those of the clip unless given.
         """
-        clip, settings = self.job.clip, self.job.settings
-        times = self.overview.times
+        clip, times = self.job.clip, self.overview.times
         end = times[-1] + 1 / clip.info.rate
         return LayerWriter(
             self.job.work / name,
             info or clip.info,
-            layer_format(
-                settings,
-                clip.info,
-                picture=clip.info.is_picture,
-                data=output.data,
-                gray=output.gray,
-                alpha=output.alpha is not None,
-            ),
+            format_of(output, self.job.settings, clip.info),
             source=clip.companions(times[0], end, tracks=output.sound),
             first_frame=first,
         )
@@ -315,6 +321,18 @@ class LayerFiles:
             if not data:
                 small = to_display(small, color)
             self._sheet_rows[key].append(small[0])
+
+
+def format_of(output: Output, settings: Settings, info: ClipInfo) -> LayerFormat:
+    """Return how a layer of the clip ``info`` is written."""
+    return layer_format(
+        settings,
+        info,
+        picture=info.is_picture,
+        data=output.data,
+        gray=output.gray,
+        alpha=output.alpha is not None,
+    )
 
 
 def _file_name(key: LayerKey) -> str:

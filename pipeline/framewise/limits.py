@@ -9,6 +9,7 @@ from pipeline.runtime.memory import (
     check_memory,
     planned_bytes,
     tight_memory_warning,
+    uncompressed_bytes,
 )
 from pipeline.task import Job
 from stages.media.clip import ClipInfo
@@ -59,9 +60,8 @@ def check_layers_fit(job: Job, recipe: Recipe, frame_count: int) -> int:
     info = job.clip.info
     if not job.settings.loses_nothing or info.is_picture:
         return 0
-    values = 3 * info.height * info.width * frame_count * layer_count(job, recipe)
-    bytes_per_value = 2 if info.bit_depth > 8 else 1
-    needed = values * bytes_per_value // LOSSLESS_RATIO
+    uncompressed = uncompressed_bytes(info) * frame_count * layer_count(job, recipe)
+    needed = uncompressed // LOSSLESS_RATIO
     check_disk(job.work, needed)
     return needed
 

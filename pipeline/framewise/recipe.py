@@ -17,7 +17,7 @@ LEAST_WINDOW = 3
 
 @dataclass(frozen=True)
 class Output:
-    """Describe one layer that is written.
+    """One layer that is written.
 
     role: the layer's role in the manifest and its name in :class:`Separation`.
     alpha: name of the layer that becomes this layer's alpha channel.
@@ -38,7 +38,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Division:
-    """Describe how a task divides its foreground where the user asks for several things.
+    """How a task divides its foreground where the user asks for several things.
 
     layer: name of the layer that holds the number of the thing that each pixel belongs to.
     numbers: returns the numbers that such a layer holds, rising.
@@ -52,7 +52,7 @@ class Division:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Describe a frame-wise task: its layers and the two functions that compute them.
+    """A frame-wise task: its layers and the two functions that compute them.
 
     outputs: the layers, in the order of the contact sheet.
     survey: computes what holds for the whole clip from up to ``sample`` evenly spaced frames.

@@ -8,7 +8,7 @@ by a :class:`Recipe`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,19 @@ FREE_DISK_RESERVE = 4 * 2**30
 
 WRITING_SHARE = 0.15
 """The part of what is left of a time budget that is kept for writing, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What holds for a whole clip.
+
+    facts: what the recipe's ``survey`` returned. curves: its losses. end: the progress of the run,
+    0 to 1, at which they end.
+    """
+
+    facts: Any
+    curves: Curves
+    end: float
 
 
 def layered_task(
@@ -121,20 +134,18 @@ class _FramewiseRun:
         with job.stages.stage("read") as step:
             overview = self._read(max_frames, step)
         with job.stages.stage("survey") as step:
-            survey, curves = self._survey(overview, step)
-        survey_end = recipe.surveying if curves else 0.0
-        self.statistics.curves = placed(curves, 0.0, survey_end)
+            survey = self._survey(overview, step)
+        self.statistics.curves = placed(survey.curves, 0.0, survey.end)
         frame_count = len(overview.times)
-        length, overlap = (frame_count, 0)
-        if not self.unordered:
-            length, overlap = recipe.lengths(max_frames)
+        whole = frame_count, 0
+        length, overlap = whole if self.unordered else recipe.lengths(max_frames)
         layer_bytes = check_layers_fit(job, recipe, frame_count)
         files = LayerFiles(job, recipe, overview, overlap, self.things)
         with (
             files.open_files,
             job.stages.stage("separate", within=lambda: self.statistics.seconds) as step,
         ):
-            findings = self._separate_windows(files, survey, survey_end, length, layer_bytes, step)
+            findings = self._separate_windows(files, survey, length, layer_bytes, step)
             self._check_count(files.finish(), frame_count)
             sheet = files.sheet()
         self._warn(findings)
@@ -143,16 +154,14 @@ class _FramewiseRun:
     def _separate_windows(
         self,
         files: LayerFiles,
-        survey: Any,
-        survey_end: float,
+        survey: _Survey,
         length: int,
         layer_bytes: int,
         step: Step,
     ) -> Findings:
         """Separate the clip window by window, write the layers, and return what windows noted.
 
-        survey: what the recipe's ``survey`` returned. survey_end: the progress, 0 to 1, at which
-        its losses end. length: frames of a window. layer_bytes: what all layers take on disk.
+        length: frames of a window. layer_bytes: what all layers take on disk.
         """
         first, frame_count = files.overview.first, len(files.overview.times)
         findings = Findings(first, frame_count, pictures=self.job.clip.info.is_picture)
@@ -163,15 +172,15 @@ class _FramewiseRun:
             to_write = layer_bytes * (frame_count - files.written) // frame_count
             span = done / frame_count, min(1.0, (done + len(window)) / frame_count)
             context = self._window_context(step, window, before, span, frame_count - done)
-            separated = self._separate(window, survey, context, FREE_DISK_RESERVE + to_write)
+            separated = self._separate(window, survey.facts, context, FREE_DISK_RESERVE + to_write)
             before = _carried(separated, self.recipe, files.overlap)
-            self._add_curves(separated, span, survey_end)
+            self._add_curves(separated, span, survey.end)
             findings.add(window, separated, self.recipe)
             self.expected.add(window.first, separated)
             self.shown.add(window.first, separated)
             if self.things is not None:
                 self.things.add(separated)
-            done = files.add(window, separated, survey)
+            done = files.add(window, separated, survey.facts)
         return findings
 
     def _read(self, max_frames: int, step: Step) -> Overview:
@@ -223,8 +232,8 @@ class _FramewiseRun:
         for text in warnings:
             self.job.stages.warn(text)
 
-    def _survey(self, overview: Overview, step: Step) -> tuple[Any, Curves]:
-        """Return what holds for the whole clip, and its losses. Frees the sample afterwards."""
+    def _survey(self, overview: Overview, step: Step) -> _Survey:
+        """Return what holds for the whole clip. Frees the sample afterwards."""
         recipe, keep = self.recipe, self.job.checkpoints
         seconds_left = self.job.budget.left()
         checkpoints = keep.namespace("survey")
@@ -246,9 +255,10 @@ class _FramewiseRun:
         load_or_compute = keep.compute_and_save
         if self.job.settings.max_seconds is None:
             load_or_compute = keep.get_or_compute
-        return load_or_compute(
+        facts, curves = load_or_compute(
             "survey", lambda: retry_on_oom(attempt, checkpoints)[0], *recipe.kinds
         )
+        return _Survey(facts, curves, recipe.surveying if curves else 0.0)
 
     def _separate(
         self,
@@ -299,20 +309,16 @@ class _FramewiseRun:
         span: the window's part of the stage's progress.
         frames_left: how many frames have no layers yet, those of this window among them.
         """
+        frames = range(window.first, window.last + 1)
         context = self._context(
             step,
             max_seconds=self._seconds_for(len(window), frames_left),
-            hint_frames=range(window.first, window.last + 1),
+            hint_frames=frames,
             checkpoints=self._window_checkpoints(window),
             span=span,
         )
-        return replace(context, before=before, earlier_matte=self._earlier_matte(window))
-
-    def _earlier_matte(self, window: Frames) -> Tensor | None:
-        """Return the matte of the run that is refined, or ``None`` where there is no such run."""
-        if self.earlier is None:
-            return None
-        return self.earlier.matte(range(window.first, window.last + 1))
+        earlier_matte = None if self.earlier is None else self.earlier.matte(frames)
+        return replace(context, before=before, earlier_matte=earlier_matte)
 
     def _seconds_for(self, frame_count: int, frames_left: int) -> float | None:
         """Return the seconds that a window may take; ``None`` without a budget."""
@@ -372,14 +378,13 @@ class _FramewiseRun:
         if curves := self.statistics.curves:
             last = overview.first + frame_count - 1
             fits = (FitRecord(settings.task, overview.first, last, thinned(curves)),)
-        is_trimmed = settings.start is not None or settings.end is not None
         layers = files.layers
         if self.things is None:
             # What is expected is expected of all things together.
             layers = [self.expected.added_to(layer) for layer in layers]
         return Result(
             tuple(layers),
-            None if is_trimmed else frame_count,
+            None if settings.is_trimmed else frame_count,
             sheets=(sheet,),
             report=figures,
             fits=fits,

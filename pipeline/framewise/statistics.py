@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeline.framewise.findings import consecutive_ranges
+from pipeline.frame_ranges import consecutive_ranges
 from pipeline.task import WrittenLayer
 from stages.context import ExpectedQuality, Separation
 from stages.optim.loss_curves import Curves
 
 
 class ExpectedQualities:
-    """Collect how good the layers are expected to be, over all windows of a run."""
+    """How good the layers are expected to be, over all windows of a run."""
 
     def __init__(self) -> None:
         self._measures: dict[str, str] = {}
@@ -42,7 +42,7 @@ class ExpectedQualities:
 
 
 class ShownFrames:
-    """Collect the frames that show what the task takes out, where not all of them do."""
+    """The frames that show what the task takes out, where not all of them do."""
 
     def __init__(self) -> None:
         self._shown: dict[int, bool] = {}

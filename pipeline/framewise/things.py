@@ -29,7 +29,7 @@ def requested_things(settings: Settings) -> int:
 
 
 class FoundThings:
-    """Collect what the windows find of each thing.
+    """What the windows find of each thing.
 
     division: how the recipe divides its foreground. asked: how many things the user asked for; 0
     for as many as there are.
@@ -43,7 +43,7 @@ class FoundThings:
 
     @property
     def highest(self) -> int:
-        """Return the highest number so far; 0 if there is none."""
+        """The highest number so far; 0 if there is none."""
         return max(self.numbers, default=0)
 
     def add(self, separated: Separation) -> None:

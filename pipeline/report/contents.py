@@ -26,7 +26,6 @@ from pipeline.report.tracks import LONGEST_PREVIEW, FrameTimes, Track, shown_spa
 from pipeline.report.watch import INPUT, SeenFrames
 from pipeline.runtime.progress import Step
 from pipeline.runtime.run_record import REPORT, write_json
-from pipeline.tasks import find_task, names
 from stages.errors import UnlayerError
 from stages.media.read import Clip
 from stages.media.sniff import printable
@@ -37,7 +36,7 @@ PREVIEW_SECONDS = 60.0
 LEAST_PREVIEW_SECONDS = 0.5
 """Seconds that each preview may take, at least."""
 
-EVEN_TOLERANCE = 2e-3
+EVEN_PART = 2e-3
 """Part of a frame's interval by which intervals may differ and still count as even."""
 
 NAMED_INPUTS, NAMED_SPANS = 3, 6
@@ -47,10 +46,6 @@ LAYERS_BEGIN, LAYERS_PART, PICTURES_BEGIN = 0.1, 0.7, 0.8
 """The part of the progress at which layers begin, that they take, and at which pictures begin."""
 
 
-DeadlineFor = Callable[[int], float]
-"""The time, by ``time.monotonic``, at which the next of so many previews ends early."""
-
-
 @dataclass
 class ReportContents:
     """The contents of the report's page.
@@ -58,7 +53,7 @@ class ReportContents:
     tracks: what the players show, the input first.
     strip, thumbnail: addresses of the strip of the whole clip and of a picture of the run.
     shots: address of a picture of each scene, by its slug.
-    timeline: when each frame is shown, see :func:`timeline`.
+    timeline: when each frame is shown, see :func:`frame_times`.
     seams: the seam checks.
     curves: mean levels over time by layer.
     notes: sentences on what was left out, and why.
@@ -93,15 +88,15 @@ def assemble(
     seen: what was kept of the frames while the layers were written.
     """
     seen = seen or SeenFrames()
-    facts, into = run.facts, run.report
-    into.mkdir(parents=True, exist_ok=True)
-    contents = ReportContents([])
+    run.report.mkdir(parents=True, exist_ok=True)
     step(0.0, "previews")
-    deadline_for = partial(_deadline_of_next, time.monotonic() + seconds)
-    _add_tracks(contents, run, earlier or clip, deadline_for, step, seen.previews)
-    contents.timeline = timeline(facts, contents.tracks)
-    if not facts.transitions:
-        _add_curves(contents, run, deadline_for)
+    players = _Players(run, seen.previews, time.monotonic() + seconds)
+    if earlier is not None:
+        players.tracks.append(earlier)
+    elif clip is not None:
+        players.add_input(clip)
+    players.add_layers(step)
+    contents = players.contents()
     step(PICTURES_BEGIN, "pictures")
     pictures = make_pictures(contents.tracks, run, seen.pictures)
     contents.strip = pictures.strip
@@ -110,64 +105,86 @@ def assemble(
     contents.seams = pictures.seams
     contents.notes += pictures.notes
     tracks = [track.as_json() for track in contents.tracks]
-    write_json(into / DATA, {"schema": 1, "tracks": tracks})
-    contents.files = sorted(f"{REPORT}/{path.name}" for path in into.iterdir() if path.is_file())
+    write_json(run.report / DATA, {"schema": 1, "tracks": tracks})
+    made = [path.name for path in run.report.iterdir() if path.is_file()]
+    contents.files = sorted(f"{REPORT}/{name}" for name in made)
     return contents
 
 
-def _deadline_of_next(deadline_of_all: float, previews_left: int) -> float:
-    """Return when the next preview ends: a slow one leaves time for the others.
+class _Players:
+    """The players of a report while their previews are made.
 
-    deadline_of_all: when all previews should be done. All times are those of ``time.monotonic``.
+    previews: those that are there already, by the slug of their track. deadline: when all previews
+    should be done, by ``time.monotonic``. tracks: what the players show. notes: sentences on what
+    they leave out.
     """
-    now = time.monotonic()
-    return now + max(LEAST_PREVIEW_SECONDS, (deadline_of_all - now) / max(1, previews_left))
 
+    def __init__(
+        self, run: ReportedRun, previews: Mapping[str, MadePreview], deadline: float
+    ) -> None:
+        self.run = run
+        self.previews = previews
+        self.deadline = deadline
+        self.tracks: list[Track] = []
+        self.notes: list[str] = []
+        self._spans = shown_spans(run.facts)
+        self._videos = [layer for layer in run.facts.layers if not layer.is_picture]
 
-def _add_tracks(
-    contents: ReportContents,
-    run: ReportedRun,
-    source: Clip | Track | None,
-    deadline_for: DeadlineFor,
-    step: Step,
-    made: Mapping[str, MadePreview],
-) -> None:
-    """Add the tracks of the input and of all layers, and notes on what they leave out.
+    def add_input(self, clip: Clip) -> None:
+        """Make the player of the input."""
+        make = partial(
+            input_track,
+            clip,
+            self.run,
+            self._spans,
+            deadline=self._deadline_of_next(len(self._videos) + 1),
+            name=_input_name(self.run.facts),
+            made=self.previews.get(INPUT),
+        )
+        self.tracks += track_or_note(make, self.notes, "the input")
 
-    source: the input, or its track from an earlier report. made: the previews that are there, by
-    the slug of their track.
-    """
-    facts = run.facts
-    spans = shown_spans(facts)
-    videos = [layer for layer in facts.layers if not layer.is_picture]
-    tracks: list[Track] = []
-    if isinstance(source, Track):
-        tracks.append(source)
-    elif source is not None:
-        deadline = deadline_for(len(videos) + 1)
-        name, own = _input_name(facts), made.get(INPUT)
-        make = partial(input_track, source, run, spans, deadline=deadline, name=name, made=own)
-        tracks += track_or_note(make, contents.notes, "the input")
-    for number, layer in enumerate(videos):
-        step(LAYERS_BEGIN + LAYERS_PART * number / len(videos), layer.name)
-        deadline = deadline_for(len(videos) - number)
-        own = made.get(layer.slug)
-        make = partial(layer_track, layer, run, spans, deadline=deadline, made=own)
-        tracks += track_or_note(make, contents.notes, layer.name)
-    tracks += picture_tracks(facts)
-    contents.tracks = sorted((track for track in tracks if track.frames), key=_order(facts))
-    contents.notes += _omissions(contents.tracks, facts)
-
-
-def _add_curves(contents: ReportContents, run: ReportedRun, deadline_for: DeadlineFor) -> None:
-    """Add the mean levels of mattes and transmissions over time."""
-    for layer in run.facts.layers:
-        if layer.is_picture or layer.role not in ("matte", "transmission"):
-            continue
-        with contextlib.suppress(UnlayerError):
-            contents.curves[layer.name] = mean_curve(
-                run.layers / layer.path, LONGEST_PREVIEW, deadline_for(1)
+    def add_layers(self, step: Step) -> None:
+        """Make the players of all layers."""
+        for number, layer in enumerate(self._videos):
+            step(LAYERS_BEGIN + LAYERS_PART * number / len(self._videos), layer.name)
+            make = partial(
+                layer_track,
+                layer,
+                self.run,
+                self._spans,
+                deadline=self._deadline_of_next(len(self._videos) - number),
+                made=self.previews.get(layer.slug),
             )
+            self.tracks += track_or_note(make, self.notes, layer.name)
+        self.tracks += picture_tracks(self.run.facts)
+
+    def contents(self) -> ReportContents:
+        """Return the players in their order, with the curves beside them."""
+        facts = self.run.facts
+        tracks = sorted((track for track in self.tracks if track.frames), key=_order(facts))
+        return ReportContents(
+            tracks,
+            timeline=frame_times(facts, tracks),
+            curves={} if facts.transitions else self._curves(),
+            notes=self.notes + _omissions(tracks, facts),
+        )
+
+    def _curves(self) -> dict[str, list[float]]:
+        """Return the mean levels of mattes and transmissions over time, by layer."""
+        curves = {}
+        for layer in self._videos:
+            if layer.role in ("matte", "transmission"):
+                path = self.run.layers / layer.path
+                with contextlib.suppress(UnlayerError):
+                    curves[layer.name] = mean_curve(
+                        path, LONGEST_PREVIEW, self._deadline_of_next(1)
+                    )
+        return curves
+
+    def _deadline_of_next(self, previews_left: int) -> float:
+        """Return when the next preview ends: a slow one leaves time for the others."""
+        now = time.monotonic()
+        return now + max(LEAST_PREVIEW_SECONDS, (self.deadline - now) / max(1, previews_left))
 
 
 def _input_name(facts: RunFacts) -> str:
@@ -182,8 +199,7 @@ def _order(facts: RunFacts) -> Callable[[Track], tuple[int, int]]:
 
     The layer that people want most comes first. Scenes are sorted by time.
     """
-    # A plug-in's task may have been uninstalled when its run's report is written again.
-    roles = find_task(facts.task).roles if facts.task in names() else ()
+    roles = facts.installed_task.roles if facts.installed_task else ()
 
     def place(track: Track) -> tuple[int, int]:
         if track.role == "input":
@@ -212,7 +228,7 @@ def _omissions(tracks: Sequence[Track], facts: RunFacts) -> list[str]:
     return notes
 
 
-def timeline(facts: RunFacts, tracks: Sequence[Track]) -> FrameTimes:
+def frame_times(facts: RunFacts, tracks: Sequence[Track]) -> FrameTimes:
     """Return when each frame is shown."""
     if not any(track.video for track in tracks):
         return FrameTimes(first=facts.first, count=facts.count, step=1.0, times=[])
@@ -225,7 +241,7 @@ def timeline(facts: RunFacts, tracks: Sequence[Track]) -> FrameTimes:
             begin = first - facts.first
             intervals[begin : begin + max(0, len(times) - 1)] = np.diff(times)
             at += last - first + 1
-    if float(intervals.max() - intervals.min()) < EVEN_TOLERANCE * interval:
+    if float(intervals.max() - intervals.min()) < EVEN_PART * interval:
         step = round(float(intervals.mean()), 7)
         return FrameTimes(first=facts.first, count=facts.count, step=step, times=[])
     starts = np.concatenate([[0.0], np.cumsum(intervals)[:-1]])

@@ -10,7 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime.run_record import flat_name
+from pipeline.runtime.run_record import SCHEMA, flat_name
+from pipeline.task import Task
+from pipeline.tasks import find_task, names
 from stages.errors import UnlayerError
 from stages.kinds import TRANSITION_KINDS
 
@@ -127,6 +129,16 @@ class RunFacts:
         return self.last - self.first + 1
 
     @property
+    def is_of_pictures(self) -> bool:
+        """Whether all layers are pictures."""
+        return all(layer.is_picture for layer in self.layers)
+
+    @property
+    def installed_task(self) -> Task | None:
+        """The run's task; ``None`` where a plug-in's task was uninstalled since."""
+        return find_task(self.task) if self.task in names() else None
+
+    @property
     def exact_rate(self) -> Fraction:
         """Frames a second as a fraction of small numbers."""
         return Fraction(self.rate).limit_denominator(MAX_RATE_DENOMINATOR)
@@ -161,7 +173,7 @@ def read_facts(manifest: Mapping[str, Any]) -> RunFacts:
     Raises UnlayerError where it is damaged or not one of ours.
     """
     try:
-        if manifest["schema"] != 1 or not isinstance(manifest["task"], str):
+        if manifest["schema"] != SCHEMA or not isinstance(manifest["task"], str):
             raise ValueError("it is of another kind or version")
         inputs = tuple(dict(item) for item in _list(manifest["input"]))
         if not inputs:
@@ -192,6 +204,13 @@ def read_facts(manifest: Mapping[str, Any]) -> RunFacts:
         raise UnlayerError(
             f"its manifest.json cannot be read as a run's ({problem}); do the run again"
         ) from error
+
+
+def number_of(report: Mapping[str, Any], name: str) -> float | None:
+    """Return a figure of a run; ``None`` where there is none."""
+    value = report.get(name)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else None
 
 
 def _names(manifest: Mapping[str, Any], key: str) -> list[str]:

@@ -8,12 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
-from pipeline.report.facts import read_facts
+from pipeline.report.facts import number_of, read_facts
 from pipeline.report.page import page
 from pipeline.report.tracks import link
 from pipeline.report.wording import counted
-from pipeline.runtime.run_record import MANIFEST, REPORT, read_json, report_name, steps_of
-from pipeline.tasks import find_task, names
+from pipeline.runtime.run_record import (
+    MANIFEST,
+    REPORT,
+    list_of,
+    read_json,
+    report_name,
+    steps_of,
+)
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
@@ -77,11 +83,9 @@ def write_index(out: Path, record: Mapping[str, Any], noun: str = "clip") -> Non
     place = out / INDEX
     if os.path.lexists(place) and not _is_ours(place):
         raise UnlayerError(f"{printable(place)} is not from a batch of ours; move it")
-    clips = record.get("clips")
     source = Path(str(record.get("folder", "")))
-    runs = [_run(out, source, dict(clip)) for clip in (clips if isinstance(clips, list) else [])]
+    runs = [_run(out, source, dict(clip)) for clip in list_of(record, "clips")]
     runs.sort(key=lambda run: (ORDER.get(run["status"], 1), not run["warnings"], run["name"]))
-    notes = record.get("notes")
     counts = Counter(run["word"] for run in runs)
     text = page(
         "index.html.j2",
@@ -91,7 +95,7 @@ def write_index(out: Path, record: Mapping[str, Any], noun: str = "clip") -> Non
         task=str(record.get("task", "")),
         runs=runs,
         noun=noun,
-        notes=[str(text) for text in notes] if isinstance(notes, list) else [],
+        notes=[str(text) for text in list_of(record, "notes")],
         counts=[(word, counts[word]) for word in dict.fromkeys(WORDS.values()) if counts[word]],
         with_warnings=sum(bool(run["warnings"]) for run in runs),
     )
@@ -195,9 +199,9 @@ def _pictures_of_step(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         facts = read_facts(manifest)
     except UnlayerError:
         return pictures
-    # A plug-in's task may have been uninstalled since.
-    roles = find_task(facts.task).roles if facts.task in names() else (facts.layers[0].role,)
-    main = [layer for layer in facts.layers if layer.role == roles[0]]
+    task = facts.installed_task
+    main_role = task.roles[0] if task else facts.layers[0].role
+    main = [layer for layer in facts.layers if layer.role == main_role]
     for layer in main[:MAX_AFTER]:
         still = f"{REPORT}/still-{layer.slug}.jpg"
         if still in facts.files:
@@ -211,12 +215,12 @@ def _results(manifest: Mapping[str, Any]) -> list[str]:
     """Return what a run made, in phrases."""
     transitions, layers = manifest.get("transitions"), manifest.get("layers")
     report = manifest.get("report")
-    psnr = report.get("reconstruction_psnr") if isinstance(report, dict) else None
+    psnr = number_of(report, "reconstruction_psnr") if isinstance(report, dict) else None
     phrases = []
     if isinstance(layers, list):
         phrases.append(counted(len(layers), "layer"))
     if isinstance(transitions, list) and transitions:
         phrases.append(counted(len(transitions), "transition"))
-    if isinstance(psnr, int | float):
+    if psnr is not None:
         phrases.append(f"{psnr:.1f} dB mixed back")
     return phrases

@@ -74,10 +74,10 @@ def layer_track(
     clip = _layer_clip(layer, run)
     is_multiplied = facts.settings.get("alpha") == PREMULTIPLIED
     alpha = None if is_multiplied else _alpha_of(layer, run)
-    size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
+    size = shown_size(clip, SIDE)
     name = preview_name(layer.slug)
     if made is None:
-        held, own_times = encode_preview(
+        made = encode_preview(
             clip,
             spans_within(spans, layer.first, layer.last),
             run.report / name,
@@ -86,7 +86,6 @@ def layer_track(
             alpha=alpha,
             deadline=deadline,
         )
-        made = MadePreview(held, own_times)
     return Track(
         name=layer.name,
         role=layer.role,
@@ -154,8 +153,12 @@ def _alpha_of(layer: LayerFact, run: ReportedRun) -> Clip | None:
 
 def input_size(clip: Clip, facts: RunFacts) -> tuple[int, int]:
     """Return the height and width in which a report shows the input."""
-    side = PICTURE_SIDE if all(layer.is_picture for layer in facts.layers) else SIDE
-    return fitting(clip.info.height, clip.info.width, side, clip.info.pixel_aspect)
+    return shown_size(clip, PICTURE_SIDE if facts.is_of_pictures else SIDE)
+
+
+def shown_size(clip: Clip, longer_side: int) -> tuple[int, int]:
+    """Return the height and width in which a report shows a clip, with square pixels."""
+    return fitting(clip.info.height, clip.info.width, longer_side, clip.info.pixel_aspect)
 
 
 def input_track(
@@ -182,7 +185,7 @@ def input_track(
         size=size,
         preview=True,
     )
-    if all(layer.is_picture for layer in facts.layers):
+    if facts.is_of_pictures:
         for block in clip.blocks(facts.first, facts.last, size):
             for number, pixels in enumerate(block.pixels, block.first):
                 file = input_picture(number)
@@ -190,9 +193,7 @@ def input_track(
                 track.pictures.append(((number, number), link(f"{REPORT}/{file}")))
         return track
     if made is None:
-        made = MadePreview(
-            *encode_preview(clip, spans, into / INPUT_PREVIEW, size, deadline=deadline)
-        )
+        made = encode_preview(clip, spans, into / INPUT_PREVIEW, size, deadline=deadline)
     track.spans, track.times = list(made.spans), list(made.times)
     track.video = link(f"{REPORT}/{INPUT_PREVIEW}.mp4")
     track.sound = _has_sound(into / f"{INPUT_PREVIEW}.mp4")

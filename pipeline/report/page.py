@@ -18,8 +18,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
+from pipeline.frame_ranges import range_text
 from pipeline.report.contents import ReportContents
-from pipeline.report.facts import RunFacts
+from pipeline.report.facts import RunFacts, number_of
 from pipeline.report.page_data import (
     FileData,
     FilesData,
@@ -38,7 +39,6 @@ from pipeline.report.shots import MAX_SHOTS, shot_rows, shots_of
 from pipeline.report.tracks import Track, certainties, cutouts, link
 from pipeline.report.wording import bars, counted, figures, rows, self_checks, shares
 from pipeline.task import RunSummary
-from pipeline.tasks import find_task, names
 from stages.media.sniff import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -173,13 +173,12 @@ def _lede(facts: RunFacts, is_moving: bool) -> str:
 def _headline(facts: RunFacts) -> list[tuple[str, str]]:
     """Return the largest figures and what they mean."""
     found = shares(facts.report)
-    # A task that somebody added may be gone by the time its report is written again.
-    if facts.task in names():
+    if (task := facts.installed_task) is not None:
         summary = RunSummary(len(facts.layers), len(separated(facts)), facts.report)
-        found += find_task(facts.task).headline(summary)
+        found += task.headline(summary)
     found.append(_counted_apart(facts.layers, "layer"))
-    seconds = facts.report.get("seconds")
-    if isinstance(seconds, int | float):
+    seconds = number_of(facts.report, "seconds")
+    if seconds is not None:
         text = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
         found.append((text, f"on {facts.report.get('device', 'an unknown device')}"))
     return found
@@ -325,6 +324,4 @@ def _file_list(facts: RunFacts, is_moving: bool) -> FilesData:
 def _frames_named(first: int, last: int, is_moving: bool) -> str:
     """Return which frames (from 0) or which of the pictures (from 1) a file covers."""
     offset = 0 if is_moving else 1
-    if last > first:
-        return f"{first + offset} to {last + offset}"
-    return str(first + offset)
+    return range_text(first + offset, last + offset)

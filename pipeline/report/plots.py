@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.runtime.run_record import list_of
 from stages.optim.loss_curves import Curves
 
 WIDTH, HEIGHT = 1000, 100
@@ -175,8 +176,7 @@ def _points(spots: Sequence[tuple[float, float]]) -> str:
 def read_fits(losses: Mapping[str, Any]) -> list[tuple[str, Curves]]:
     """Return headings and curves from the content of ``losses.json``, without damaged entries."""
     found: list[tuple[str, Curves]] = []
-    fits = losses.get("fits")
-    for fit in fits[:MAX_FITS] if isinstance(fits, list) else []:
+    for fit in list_of(losses, "fits")[:MAX_FITS]:
         try:
             frames = f"frames {int(fit['first_frame'])} to {int(fit['last_frame'])}"
             found.append((f"{fit['name']}, {frames}", _curves(fit["curves"])))

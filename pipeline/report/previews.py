@@ -89,6 +89,10 @@ class PreviewFile:
     ) -> None:
         self._writer.__exit__(kind, error, trace)
 
+    def made(self) -> MadePreview:
+        """Return what it holds so far."""
+        return MadePreview(self.spans, [float(each) for each in self.times])
+
     def abort(self) -> None:
         """Remove the unfinished preview."""
         self._writer.abort()
@@ -118,16 +122,15 @@ def encode_preview(
     first_number: int = 0,
     alpha: Clip | None = None,
     deadline: float,
-) -> tuple[list[Span], list[float]]:
-    """Write the frames of ``spans`` as ``<stem>.mp4``.
+) -> MadePreview:
+    """Write the frames of ``spans`` as ``<stem>.mp4`` and return what it holds in the end.
 
     size: height and width of the preview.
     first_number: the number that the clip's first frame has in ``spans``.
     alpha: alpha of the clip's frames, which are then laid over a checkerboard.
     deadline: the time, by ``time.monotonic``, at which the preview ends early.
 
-    The clip's audio goes with it where the frames are all of one span. Returns the spans that it
-    holds in the end, and its times in seconds.
+    The clip's audio goes with it where the frames are all of one span.
     """
     in_clip = [(first - first_number, last - first_number) for first, last in spans]
     numbered = (
@@ -140,7 +143,7 @@ def encode_preview(
             preview.add(number, frame)
             if time.monotonic() > deadline:
                 break
-    return preview.spans, [float(each) for each in preview.times]
+    return preview.made()
 
 
 def _sound_of(clip: Clip, spans: Sequence[Span]) -> SourceSpan | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NotRequired, TypedDict
 
+from pipeline.frame_ranges import range_text
 from pipeline.report.facts import LayerFact, RunFacts, TransitionFact
 from pipeline.report.tracks import link
 from stages.media.timecode import is_timecode, label_of, number_of
@@ -130,7 +131,7 @@ def _shot_row(shot: ShotFact, facts: RunFacts, pictures: Mapping[str, str]) -> S
     is_alone = shot.first <= shot.last
     first, last = (shot.first, shot.last) if is_alone else (layer.first, layer.last)
     recovered = sum(end - begin + 1 for begin, end in shot.recovered)
-    spans = " and ".join(_span(begin, end) for begin, end in shot.recovered)
+    spans = " and ".join(range_text(begin, end) for begin, end in shot.recovered)
     return {
         "is_shot": True,
         "first": first,
@@ -138,7 +139,7 @@ def _shot_row(shot: ShotFact, facts: RunFacts, pictures: Mapping[str, str]) -> S
         "picture": pictures.get(layer.slug),
         "begin": time_code(facts, first),
         "end": time_code(facts, last),
-        "frames": _span(first, last),
+        "frames": range_text(first, last),
         "count": last - first + 1,
         "recovered": f"{recovered} ({spans})" if recovered else "",
         "file": layer.path,
@@ -154,10 +155,6 @@ def _transition_row(item: TransitionFact, facts: RunFacts) -> ShotListRow:
         "name": item.kind,
         "begin": time_code(facts, item.first),
         "end": time_code(facts, item.last) if item.is_mixed else "",
-        "frames": _span(item.first, item.last) if item.is_mixed else "",
+        "frames": range_text(item.first, item.last) if item.is_mixed else "",
         "count": len(item.mix),
     }
-
-
-def _span(first: int, last: int) -> str:
-    return str(first) if first == last else f"{first} to {last}"

@@ -23,7 +23,7 @@ AROUND = 50
 LEAST_SIDE = 16
 """Pixels of a preview's shorter side, at least: encoders refuse smaller pictures."""
 
-EVEN_TOLERANCE = 2e-5
+EVEN_SECONDS = 2e-5
 """Seconds by which the steps of evenly spaced times may differ: rounding to 10 microseconds."""
 
 SINGLE_FRAME_SECONDS = 0.04
@@ -134,7 +134,7 @@ class Track:
             round(later - earlier, 5)
             for earlier, later in zip(self.times, self.times[1:], strict=False)
         }
-        is_even = len(self.times) < 2 or (max(steps) - min(steps) < EVEN_TOLERANCE)
+        is_even = len(self.times) < 2 or (max(steps) - min(steps) < EVEN_SECONDS)
         step = SINGLE_FRAME_SECONDS
         if len(self.times) > 1:
             step = (self.times[-1] - self.times[0]) / (len(self.times) - 1)

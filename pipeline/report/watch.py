@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from pipeline.report.facts import ReportedRun, RunFacts, read_facts
-from pipeline.report.media import SIDE, input_size, is_playable
+from pipeline.report.media import SIDE, input_size, is_playable, shown_size
 from pipeline.report.pictures import WantedPictures, wanted_pictures
 from pipeline.report.previews import MadePreview, PreviewFile, preview_name, sound_of_span
-from pipeline.report.tracks import Span, Track, fitting, shown_spans, spans_within
+from pipeline.report.tracks import Span, Track, shown_spans, spans_within
 from pipeline.runtime.run_record import REPORT
 from pipeline.task import Result
 from stages.media.clip import Frames
@@ -43,7 +43,7 @@ class SeenFrames:
 
 
 class RunWatch:
-    """Sees the frames while the layers are written; see :class:`pipeline.task.FrameWatch`.
+    """What sees the frames while the layers are written; see :class:`pipeline.task.FrameWatch`.
 
     clip: the input. work: the folder of the layers. describe: returns the manifest of a result.
     seen: what was kept. It is empty where colours are converted, as the report shows them then
@@ -103,8 +103,7 @@ class RunWatch:
             with self._giving_up(slug):
                 preview.__exit__(None, None, None)
                 if preview.spans == self._spans[slug]:
-                    times = [float(each) for each in preview.times]
-                    self.seen.previews[slug] = MadePreview(preview.spans, times)
+                    self.seen.previews[slug] = preview.made()
         self._previews.clear()
 
     def close(self) -> None:
@@ -142,7 +141,7 @@ class RunWatch:
 def _planned_tracks(clip: Clip, facts: RunFacts) -> list[Track]:
     """Return the tracks of the input and of all layers, as far as they are known beforehand."""
     spans = shown_spans(facts)
-    preview_size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
+    preview_size = shown_size(clip, SIDE)
     size = input_size(clip, facts)
     tracks = [Track(INPUT, INPUT, INPUT, spans, size, video=INPUT, preview=True)]
     for layer in facts.layers:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report.facts import RunFacts
+from pipeline.report.facts import RunFacts, number_of
 from pipeline.report.pictures import SeamFact
 from pipeline.runtime.memory import format_bytes
 
@@ -71,8 +71,8 @@ def self_checks(facts: RunFacts, seams: Sequence[SeamFact]) -> list[SelfCheck]:
 
 def _reconstruction_check(facts: RunFacts) -> SelfCheck:
     question = "Do the layers mix back to the input?"
-    psnr = facts.report.get("reconstruction_psnr")
-    if not isinstance(psnr, int | float) or isinstance(psnr, bool):
+    psnr = number_of(facts.report, "reconstruction_psnr")
+    if psnr is None:
         return SelfCheck(question, "none", "not known", "nothing was separated in this run")
     # Wrong layers mix back as well as right ones, so a high PSNR is no praise.
     if psnr >= GOOD_PSNR:
@@ -135,8 +135,8 @@ def shares(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return which parts of the main layer are known, invented and untouched, in words."""
     parts = []
     for name, meaning in SHARES.items():
-        part = report.get(name)
-        if isinstance(part, int | float) and not isinstance(part, bool) and 0 < part <= 1:
+        part = number_of(report, name)
+        if part is not None and 0 < part <= 1:
             percent = f"{100 * part:.0f} %" if part >= LEAST_PERCENT else "under 1 %"
             parts.append((percent, meaning))
     return parts

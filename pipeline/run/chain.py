@@ -24,6 +24,7 @@ from pipeline.run.chain_folders import (
     remove_runs,
 )
 from pipeline.run.chain_plan import (
+    StepPlace,
     check_chain_options,
     check_frame_options,
     is_chain,
@@ -34,14 +35,13 @@ from pipeline.run.chain_plan import (
 )
 from pipeline.run.device import pick_device
 from pipeline.run.folder_names import default_folder, refuse_input_as_folder
-from pipeline.run.input_guard import INPUT_STATES, states_of
 from pipeline.run.inputs import overrun_warning
 from pipeline.run.opening import open_checked
 from pipeline.run.summary import show_end
 from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import Reporter, Stages, reporter
 from pipeline.runtime.run_folder import RunFolder, claim, refuse_link
-from pipeline.runtime.run_record import HINT, MANIFEST, Identity, read_json
+from pipeline.runtime.run_record import HINT, MANIFEST, SCHEMA, Identity, read_json
 from pipeline.settings import Settings
 from pipeline.task import Budget
 from pipeline.tasks import AUTO, check_names, find_task, task_names
@@ -55,8 +55,6 @@ Announce = Callable[[str], None]
 
 def run(settings: Settings) -> int:
     """Do the run, of one task or of several, and return the exit status 0. Raises UnlayerError."""
-    if not is_chain(settings):
-        return execute.run(settings)
 
     def announce(text: str) -> None:
         if not settings.quiet and not settings.json:
@@ -75,14 +73,11 @@ def perform(
     settings: Settings,
     new_reporter: Callable[[], Reporter],
     announce: Announce = lambda text: None,
-) -> tuple[Path, Mapping[str, object] | None]:
-    """Do the run, of one task or of several, and print nothing but progress.
+) -> execute.PerformedRun:
+    """Do the run, of one task or of several, and print nothing but progress. Raises UnlayerError.
 
     new_reporter: returns what shows the progress of one step.
     announce: gets a line about each step of a chain before it begins.
-
-    Returns the run's folder and the contents of its manifest, or ``None`` in their place where the
-    run was finished already. Raises UnlayerError.
     """
     if is_chain(settings):
         return _perform_chain(settings, new_reporter, announce)
@@ -91,7 +86,7 @@ def perform(
 
 def _perform_chain(
     settings: Settings, new_reporter: Callable[[], Reporter], announce: Announce
-) -> tuple[Path, Mapping[str, object] | None]:
+) -> execute.PerformedRun:
     """Do all steps of a chain in its folder; see :func:`perform`."""
     check_names(settings.task)
     check_chain_options(settings)
@@ -107,7 +102,7 @@ def _perform_chain(
             identity = manifest.identity(settings, sums)
             if not _prepare(folder, identity, settings):
                 add_step_timelines(out, settings, clip.info)
-                return out, None
+                return execute.PerformedRun(out, None)
             chain = _Chain(
                 settings=settings,
                 clip=clip,
@@ -122,7 +117,7 @@ def _perform_chain(
                 contents = chain.run(identity)
                 folder.publish([], contents, identity)
             _write_index(out, contents, stages)
-            return out, contents
+            return execute.PerformedRun(out, contents)
     finally:
         stages.reporter.close()
 
@@ -159,11 +154,7 @@ def _prepare_folder(folder: RunFolder, identity: Identity, settings: Settings) -
         identity,
         execute.request_of(settings),
         roles=("sheet",),
-        about={
-            "versions": execute.version_fingerprint(),
-            "names": [path.name for path in settings.inputs],
-            INPUT_STATES: states_of(settings.inputs),
-        },
+        about=execute.record_about(settings),
     )
 
 
@@ -222,10 +213,10 @@ class _Chain:
         inputs = [_StepInput(tuple(self.settings.inputs))]
         for number, name in enumerate(names, 1):
             share = 1 / len(names) / max(1, len(inputs))
-            last = number == len(names)
+            place = StepPlace(number == 1, number == len(names), share)
             outputs: list[_StepInput] = []
             for step_input in inputs:
-                outputs += self._do_step(number, name, step_input, share=share, last=last)
+                outputs += self._do_step(number, name, step_input, place)
             inputs = outputs
         return self._manifest(diagnoses, identity)
 
@@ -244,27 +235,19 @@ class _Chain:
         return names, diagnoses
 
     def _do_step(
-        self, number: int, name: str, step_input: _StepInput, *, share: float, last: bool
+        self, number: int, name: str, step_input: _StepInput, place: StepPlace
     ) -> list[_StepInput]:
         """Do one task on one input, and return the inputs of the next step.
 
-        number: of the step, from 1. share: the part of a time budget that it may take, 0 to 1.
-        last: whether no step follows.
+        number: of the step, from 1. place: of the step in the chain.
         """
         task = find_task(name)
         folder = step_folder(number, name, step_input.label)
         refuse_link(self.folder.path / folder)
         if step_input.offset or step_input.label:
             check_frame_options(self.settings, task)
-        settings = step_settings(
-            self.settings,
-            task,
-            step_input.paths,
-            self.folder.path / folder,
-            first=number == 1,
-            last=last,
-            share=share,
-        )
+        step_out = self.folder.path / folder
+        settings = step_settings(self.settings, task, step_input.paths, step_out, place)
         shown = ", ".join(printable(Path(path.name)) for path in step_input.paths)
         self.announce(f"{folder}: --task {name} on {shown}")
         out, written = execute.perform(settings, self.new_reporter())
@@ -273,9 +256,9 @@ class _Chain:
             raise UnlayerError(
                 f"{out}: its {MANIFEST} cannot be read; do it again with --overwrite"
             )
-        if number == 1:
+        if place.is_first:
             self.frames = contents["input"][0]["frames"]
-        handed_on_role = None if last else task.roles[0]
+        handed_on_role = None if place.is_last else task.roles[0]
         self._record_step(name, folder, step_input, contents, handed_on_role)
         handed_on = [layer for layer in contents["layers"] if layer["role"] == handed_on_role]
         return _next_inputs(out, step_input, handed_on)
@@ -328,7 +311,7 @@ class _Chain:
             self.stages.warn(late)
         hint = {HINT: identity[HINT]} if HINT in identity else {}
         return {
-            "schema": manifest.SCHEMA,
+            "schema": SCHEMA,
             "task": settings.task,
             "input": [
                 manifest.describe_input(settings.known_as(path), checksum, info, self.frames)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.report.index import remove_index
-from pipeline.run.chain_plan import step_settings
+from pipeline.run.chain_plan import StepPlace, step_settings
 from pipeline.run.opening import open_checked
 from pipeline.runtime.run_folder import RunFolder, claim
 from pipeline.runtime.run_record import (
@@ -103,7 +103,7 @@ def add_step_timelines(chain: Path, settings: Settings, info: ClipInfo) -> None:
         step_info = info
         if number:
             inputs = _inputs_of(chain, step)
-            own_settings = step_settings(settings, task, inputs, chain, first=False, last=True)
+            own_settings = step_settings(settings, task, inputs, chain, StepPlace(is_first=False))
             step_info = open_checked(own_settings).info
         check_rate(settings.timeline, step_info)
         with claim(chain / step["path"]) as run:

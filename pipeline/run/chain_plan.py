@@ -7,7 +7,7 @@ diagnoses choose them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,14 @@ def check_chain_options(settings: Settings) -> None:
     for task in tasks[1:] if settings.start is not None else ():
         check_frame_options(settings, task)
     for task in tasks:
-        check_options(task, step_settings(settings, task, settings.inputs, settings.out, last=True))
+        alone = step_settings(settings, task, settings.inputs, settings.out, StepPlace())
+        check_options(task, alone)
 
 
 def _check_auto_options(settings: Settings) -> None:
     """Raise UsageError for an option that needs a named task."""
-    for item in options("run"):
-        if item.name in NAMED_TASK_SETTINGS and getattr(settings, item.name) != item.default:
+    for item in settings.given():
+        if item.name in NAMED_TASK_SETTINGS:
             raise UsageError(
                 f"{flag(item)} says where one task's thing is, and --task does not name the "
                 "task; give --task too"
@@ -74,8 +75,8 @@ def _check_each_has_user(settings: Settings, tasks: Sequence[Task]) -> None:
 
     Several tasks may use most options; those of :data:`ONE_TASK_SETTINGS` only one.
     """
-    for item in options("run"):
-        if item.name not in TASK_OPTIONS or getattr(settings, item.name) == item.default:
+    for item in settings.given():
+        if item.name not in TASK_OPTIONS:
             continue
         users = list(dict.fromkeys(task.name for task in tasks if item.name in task.uses))
         if not users:
@@ -95,12 +96,8 @@ def check_frame_options(settings: Settings, task: Task) -> None:
     This is for a step whose input begins later, or is one of several layers. It would take the
     numbers for frames of its own input.
     """
-    for item in options("run"):
-        if (
-            item.name in NAMED_TASK_SETTINGS
-            and item.name in task.uses
-            and getattr(settings, item.name) != item.default
-        ):
+    for item in settings.given():
+        if item.name in NAMED_TASK_SETTINGS and item.name in task.uses:
             raise UsageError(
                 f"{flag(item)} counts frames of the whole input, but --task {task.name} gets a "
                 "part of it here; do this task in a run of its own, on the layer"
@@ -119,39 +116,41 @@ def unused_options(settings: Settings, tasks: Sequence[str]) -> list[str]:
     users = [find_task(name) for name in tasks]
     return [
         f"{flag(item)} was not used: no task that was done uses it"
-        for item in options("run")
-        if item.name in TASK_OPTIONS
-        and getattr(settings, item.name) != item.default
-        and not any(item.name in task.uses for task in users)
+        for item in settings.given()
+        if item.name in TASK_OPTIONS and not any(item.name in task.uses for task in users)
     ]
 
 
-def step_settings(
-    settings: Settings,
-    task: Task,
-    inputs: Sequence[Path],
-    out: Path | None,
-    *,
-    last: bool,
-    first: bool = True,
-    share: float = 1.0,
-) -> Settings:
-    """Return the settings of one step.
+@dataclass(frozen=True)
+class StepPlace:
+    """The place of a step in its chain.
 
-    inputs, out: of the step. last: whether nothing comes after it; the layers of other steps are
-    written without loss. first: whether it reads the chain's own input. share: the part of a time
-    budget that the step may take, 0 to 1.
+    is_first: whether it reads the chain's own input. is_last: whether nothing comes after it.
+    share: the part of a time budget that the step may take, 0 to 1.
+    """
+
+    is_first: bool = True
+    is_last: bool = True
+    share: float = 1.0
+
+
+def step_settings(
+    settings: Settings, task: Task, inputs: Sequence[Path], out: Path | None, place: StepPlace
+) -> Settings:
+    """Return the settings of one step; inputs, out: of the step.
+
+    All steps but the last write their layers without loss.
     """
     defaults = {item.name: item.default for item in options("run")}
     changes: dict[str, Any] = {
         name: defaults[name] for name in TASK_OPTIONS if name not in task.uses and name in defaults
     }
-    if not first:
+    if not place.is_first:
         changes |= {name: defaults[name] for name in READING_SETTINGS}
-    if not last:
+    if not place.is_last:
         changes |= {"lossless": True, "codec": None, "alpha": None}
     if settings.max_seconds is not None:
-        changes["max_seconds"] = settings.max_seconds * share
+        changes["max_seconds"] = settings.max_seconds * place.share
     # Whether the chain may go on, or replaces what is there, is decided once, for its own folder.
     changes |= {"task": task.name, "inputs": tuple(inputs), "out": out, "config": None}
     changes |= {"resume": not settings.overwrite, "anew": not settings.overwrite}

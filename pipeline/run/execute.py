@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from pipeline import __version__
 from pipeline.option_names import with_options
 from pipeline.program import invocation
+from pipeline.report.attach import LOSSES, PAGE, attach
+from pipeline.report.watch import RunWatch, SeenFrames
 from pipeline.run import manifest
 from pipeline.run.chain_folders import clear_chain, interrupted_steps, remove_runs
 from pipeline.run.device import pick_device
@@ -26,16 +28,15 @@ from pipeline.run.input_notes import alpha_note, notes_of
 from pipeline.run.inputs import device_warning, input_warnings, overrun_warning
 from pipeline.run.opening import open_checked
 from pipeline.run.restart import RESTARTED, with_restart
-from pipeline.run.summary import show_end
 from pipeline.runtime.earlier_run import with_earlier_hints
 from pipeline.runtime.folder_decision import Request
-from pipeline.runtime.progress import Reporter, Stages, reporter
+from pipeline.runtime.progress import Reporter, Stages
 from pipeline.runtime.remote_store import store_at
 from pipeline.runtime.run_folder import RunFolder, claim
 from pipeline.runtime.run_record import HINT, REFINED, REPORT, Identity, write_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
-from pipeline.task import Budget, FrameWatch, Job, Result, Task
+from pipeline.task import Budget, Job, Result, Task
 from pipeline.tasks import check_options, find_task, shadowed_task_warning
 from pipeline.timeline.write import (
     add_timelines,
@@ -55,12 +56,15 @@ BuildManifest = Callable[[Sequence[str], str | None], dict[str, Any]]
 """Returns the manifest, given the names of the report's files and of the run's thumbnail."""
 
 
-def run(settings: Settings) -> int:
-    """Do the run and return the exit status 0. Raises UnlayerError for what the user can fix."""
-    reporting = reporter(json_lines=settings.json, quiet=settings.hides_progress)
-    out, contents = perform(settings, reporting)
-    show_end(settings, out, contents)
-    return 0
+class PerformedRun(NamedTuple):
+    """A finished run.
+
+    folder: its own. manifest: the contents of its manifest; ``None`` where the run was finished
+    before.
+    """
+
+    folder: Path
+    manifest: Mapping[str, object] | None
 
 
 @dataclass(frozen=True)
@@ -82,19 +86,16 @@ class _OpenedRun:
     identity: Identity
 
 
-def perform(settings: Settings, reporting: Reporter) -> tuple[Path, Mapping[str, object] | None]:
-    """Do the run without printing anything but progress.
+def perform(settings: Settings, reporting: Reporter) -> PerformedRun:
+    """Do the run without printing anything but progress. Raises UnlayerError.
 
     reporting: shows the progress; it is closed afterwards.
-
-    Returns the run's folder and its manifest, which is ``None`` where the run was finished already.
-    Raises UnlayerError.
     """
-    with one_thread_an_operation(lambda: min(cores(), settings.threads or cores())):
+    with one_thread_an_operation(partial(cores, settings.threads)):
         return _perform(settings, reporting)
 
 
-def _perform(settings: Settings, reporting: Reporter) -> tuple[Path, Mapping[str, object] | None]:
+def _perform(settings: Settings, reporting: Reporter) -> PerformedRun:
     """Do as :func:`perform`; the caller has set the number of threads.
 
     Opens the input, claims the folder, and does the task unless the folder holds this run already.
@@ -129,11 +130,11 @@ def _perform(settings: Settings, reporting: Reporter) -> tuple[Path, Mapping[str
                 sums=sums,
                 identity=identity,
             )
-            if prepare(folder, identity, settings, task):
-                return out, _do_task(opened, folder)
+            if prepare_folder(folder, identity, settings, task.all_roles):
+                return PerformedRun(out, _do_task(opened, folder))
             if settings.timeline:
                 add_timelines(folder, settings.timeline, clip.info)
-            return out, None
+            return PerformedRun(out, None)
     finally:
         stages.reporter.close()
 
@@ -160,6 +161,7 @@ def _do_task(opened: _OpenedRun, folder: RunFolder) -> dict[str, Any]:
         stages.warn(note)
     with tidying_up(folder):
         stages.check = opened.guard.check
+        watch = _watch(opened, folder.work)
         job = Job(
             clip=clip,
             settings=settings,
@@ -169,14 +171,16 @@ def _do_task(opened: _OpenedRun, folder: RunFolder) -> dict[str, Any]:
             budget=opened.budget,
             checkpoints=checkpoints(folder, opened.identity, settings.store),
             sums=opened.sums,
-            watch=_watch(opened, folder.work),
+            watch=watch,
         )
         result = with_restart(opened.task.run, job, folder.forget, opened.guard)
         opened.guard.check()
         _warn_of_results(opened)
         timelines = _timelines(opened, result, folder.work)
         build_manifest = partial(_build_manifest, opened, result, [path.name for path in timelines])
-        contents, names = with_report(build_manifest, job, manifest.describe_fits(result.fits))
+        losses = manifest.describe_fits(result.fits)
+        seen = None if watch is None else watch.seen
+        contents, names = with_report(build_manifest, job, losses, seen)
         layers = [path for layer in result.layers for path in (layer.path, *layer.sounds)]
         report_files = [folder.work / name for name in names]
         files = [*layers, *result.sheets, *timelines, *report_files]
@@ -186,14 +190,11 @@ def _do_task(opened: _OpenedRun, folder: RunFolder) -> dict[str, Any]:
     return contents
 
 
-def _watch(opened: _OpenedRun, work: Path) -> FrameWatch | None:
+def _watch(opened: _OpenedRun, work: Path) -> RunWatch | None:
     """Return what sees the frames for the report; None where a budget limits its previews."""
-    from pipeline.report.watch import RunWatch
-
     if opened.settings.max_seconds is not None:
         return None
-    plan = partial(_build_manifest, opened, timelines=(), report_files=(), thumbnail=None)
-    return RunWatch(opened.clip, work, plan)
+    return RunWatch(opened.clip, work, partial(_build_manifest, opened))
 
 
 def _warn_of_results(opened: _OpenedRun) -> None:
@@ -220,8 +221,7 @@ def _timelines(opened: _OpenedRun, result: Result, work: Path) -> list[Path]:
     if result.variable_rate:
         opened.stages.warn(variable_rate_warning(info))
     try:
-        contents = _build_manifest(opened, result, [], [], None)
-        return write_timelines(work, formats, contents, info)
+        return write_timelines(work, formats, _build_manifest(opened, result), info)
     except Exception as error:
         opened.stages.warn(
             f"the layers are done, but no timeline could be made ({type(error).__name__}: "
@@ -233,9 +233,9 @@ def _timelines(opened: _OpenedRun, result: Result, work: Path) -> list[Path]:
 def _build_manifest(
     opened: _OpenedRun,
     result: Result,
-    timelines: Sequence[str],
-    report_files: Sequence[str],
-    thumbnail: str | None,
+    timelines: Sequence[str] = (),
+    report_files: Sequence[str] = (),
+    thumbnail: str | None = None,
 ) -> dict[str, Any]:
     """Return the contents of the run's manifest.
 
@@ -269,66 +269,70 @@ def request_of(settings: Settings) -> Request:
     return Request.of(resume=settings.resume, overwrite=settings.overwrite, anew=settings.anew)
 
 
-def prepare(
+def prepare_folder(
     folder: RunFolder,
     identity: Identity,
     settings: Settings,
-    task: Task,
+    roles: tuple[str, ...],
     *,
     elsewhere: bool = False,
 ) -> bool:
-    """Make the folder ready for a run of ``task``.
+    """Make the folder ready for a run of one task.
 
-    elsewhere, and what is returned and raised: as in
+    roles: of the layers that will be written. elsewhere, and what is returned and raised: as in
     :meth:`pipeline.runtime.run_folder.RunFolder.prepare`.
     """
     stale = interrupted_steps(folder.path, settings.task)
     is_to_do = folder.prepare(
         identity,
         request_of(settings),
-        roles=task.all_roles,
+        roles=roles,
         extra=file_names(settings.timeline),
-        about={
-            "versions": version_fingerprint(),
-            "names": [path.name for path in settings.inputs],
-            INPUT_STATES: states_of(settings.inputs),
-        },
+        about=record_about(settings),
         elsewhere=elsewhere,
     )
     remove_runs(stale)
     return is_to_do
 
 
+def record_about(settings: Settings) -> dict[str, object]:
+    """Return what ``run.json`` records of a run besides its identity."""
+    return {
+        "versions": version_fingerprint(),
+        "names": [path.name for path in settings.inputs],
+        INPUT_STATES: states_of(settings.inputs),
+    }
+
+
 def with_report(
-    build_manifest: BuildManifest, job: Job, losses: Mapping[str, object]
+    build_manifest: BuildManifest,
+    job: Job,
+    losses: Mapping[str, object],
+    seen: SeenFrames | None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Make the report in the job's work folder.
 
     build_manifest: is called twice, because the report shows the manifest and the manifest lists
         the report's files.
     losses: what ``losses.json`` will hold.
+    seen: what was kept of the frames while the layers were written.
 
     Returns the manifest and the names of the report's files. The layers are done already, so
     whatever goes wrong here only becomes a warning.
     """
-    from pipeline import report
-
     work, stages = job.work, job.stages
     try:
-        write_json(work / report.LOSSES, losses)
+        write_json(work / LOSSES, losses)
         with stages.stage("report") as step:
-            seconds = job.settings.max_seconds
-            pending = report.attach(
-                build_manifest([], None), losses, job.clip, work, step, seconds, job.watch
-            )
-        names = [report.LOSSES, *pending.files]
+            pending = attach(build_manifest([], None), losses, job, step, seen)
+        names = [LOSSES, *pending.files]
         contents = build_manifest(names, pending.contents.thumbnail)
         pending.write(contents)
         return contents, names
     except Exception as error:
         safe_files.remove(work / REPORT)
-        safe_files.remove(work / report.PAGE)
-        names = [report.LOSSES] if (work / report.LOSSES).exists() else []
+        safe_files.remove(work / PAGE)
+        names = [LOSSES] if (work / LOSSES).exists() else []
         why = f"{type(error).__name__}: {error}"
         if isinstance(error, UnlayerError):
             why = with_options(error)

@@ -31,7 +31,7 @@ class InputChangedError(UnlayerError):
 
 
 class InputGuard:
-    """Remember the files that a run reads, and check that they stay the same."""
+    """The files that a run reads, which must stay as they were when it began."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.states = {path: state_of(path) for path in paths}

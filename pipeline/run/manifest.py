@@ -22,15 +22,13 @@ from pipeline import __version__
 from pipeline.run.input_notes import properties_of
 from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.runtime.memory import peak_memory
-from pipeline.runtime.run_record import HINT, REFINED, Identity, identity_in_record
+from pipeline.runtime.run_record import HINT, REFINED, SCHEMA, Identity, identity_in_record
 from pipeline.settings import Settings
 from pipeline.task import FitRecord, Result, WrittenLayer
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip, open_clip, sha256
 from stages.optim.threads import workers
 
-SCHEMA = 1
-"""The version of the manifest's schema."""
 SPACE_NAMES = {"gamma": "encoded values", "linear": "linear light"}
 """What a transition's ``space`` means, in words."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.frame_ranges import range_text
 from pipeline.runtime.console_lines import print_line
 from pipeline.runtime.progress import print_event
 from pipeline.runtime.run_record import MANIFEST
@@ -57,8 +58,7 @@ def show_summary(settings: Settings, out: Path, manifest: Mapping[str, Any]) -> 
         return
     table = Table("layer", "role", "frames", "file", title=None)
     for layer in layers:
-        first, last = layer["first_frame"], layer["last_frame"]
-        frames = f"{first} to {last}" if last > first else f"{first}"
+        frames = range_text(layer["first_frame"], layer["last_frame"])
         table.add_row(layer["name"], layer["role"], frames, layer["path"])
     Console().print(table)
     if isinstance(account := report.get("account"), str):

@@ -1,7 +1,8 @@
 """What a run stands on: its folder, progress, memory, signals, child processes, storage.
 
 - ``run_folder`` is the folder of one run: what is in it, and how finished files get into it.
-- ``folder_lock`` locks it. ``folder_decision`` says what a run does about what is there.
+- ``folder_lock`` locks it. ``folder_decision`` says what a run does about what is there, and
+  ``needed_names`` finds what is in its way.
 - ``run_record`` reads and writes ``manifest.json`` and ``run.json``. ``sequences`` handles layers
   that are folders of pictures.
 - ``earlier_run`` reads a run that another one refines (``--refine``).

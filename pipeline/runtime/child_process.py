@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import PACKAGE
+from pipeline.runtime.console_lines import WARNING
 from pipeline.runtime.signals import GRACE_SECONDS, STOP_WITH_STDIN_VARIABLE
 
 MAX_ERROR_LINES = 20
@@ -114,11 +115,7 @@ class Child:
             if status == -signal.SIGKILL:
                 reason = "was killed, perhaps for lack of memory"
             return f"{reason}; the same command goes on with it"
-        lines = [
-            line
-            for line in self._errors
-            if line.strip() and not line.startswith("unlayer: warning:")
-        ]
+        lines = [line for line in self._errors if line.strip() and not line.startswith(WARNING)]
         if not lines:
             return f"ended with status {status} and without a message"
         return lines[-1].removeprefix("unlayer: ")

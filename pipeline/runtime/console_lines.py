@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
+
+WARNING = "unlayer: warning:"
+"""How a warning begins on standard error."""
+
+
+def print_warning(text: str) -> None:
+    """Print a warning as one line on standard error."""
+    print(f"{WARNING} {text}", file=sys.stderr, flush=True)
 
 
 def print_line(text: str, console: Console | None = None) -> None:

@@ -42,7 +42,7 @@ class _MatteFile:
 
     @cached_property
     def clip(self) -> Clip:
-        """Return the open file. Raises UnlayerError where it cannot be read."""
+        """The open file. Raises UnlayerError where it cannot be read."""
         return open_clip([self.path], interlaced="keep")
 
 
@@ -91,7 +91,7 @@ class EarlierRun:
 
     @cached_property
     def mattes(self) -> tuple[_MatteFile, ...]:
-        """Return the files of the matte; of a divided foreground, one for each thing.
+        """The files of the matte; of a divided foreground, one for each thing.
 
         Raises UsageError where one is missing.
         """

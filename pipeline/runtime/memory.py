@@ -16,6 +16,7 @@ from pipeline.runtime.system_limits import machine_memory, value_of
 from pipeline.settings import Settings
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
+from stages.media.clip import ClipInfo
 from stages.media.sniff import printable
 
 T = TypeVar("T")
@@ -113,6 +114,11 @@ def _sized(size: float, digits: int) -> str:
     decimals = max(0, digits - int(math.log10(max(1.0, value))))
     text = f"{value:.{decimals}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) + letter
+
+
+def uncompressed_bytes(info: ClipInfo) -> int:
+    """Return the bytes of a frame in colour, uncompressed, with as many bits as the input has."""
+    return 3 * info.height * info.width * (2 if info.bit_depth > 8 else 1)
 
 
 def check_disk(folder: Path, needed: int) -> None:

@@ -23,7 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pipeline.runtime.console_lines import print_line
+from pipeline.runtime.console_lines import WARNING, print_line, print_warning
 
 Step = Callable[[float, str], None]
 """A function of the fraction done, 0 to 1, and a short note on what is being done."""
@@ -37,7 +37,7 @@ SHORT_STAGE = 1.0
 
 
 class Reporter(Protocol):
-    """Shows the progress of one stage after another.
+    """What shows the progress of one stage after another.
 
     ``close`` may be called at any moment, and more than once.
     """
@@ -50,7 +50,7 @@ class Reporter(Protocol):
 
 
 class SilentReporter:
-    """Show only warnings."""
+    """A reporter of warnings alone."""
 
     def begin(self, stage: str) -> None:
         """Show nothing."""
@@ -63,14 +63,14 @@ class SilentReporter:
 
     def warn(self, text: str) -> None:
         """Print one line on standard error."""
-        print(f"unlayer: warning: {text}", file=sys.stderr)
+        print_warning(text)
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
 
 
 class LineReporter(SilentReporter):
-    """Print a plain line now and then, for logs: ``find 40 % frame 48 of 120, 3 s left``.
+    """A plain line now and then, for logs: ``find 40 % frame 48 of 120, 3 s left``.
 
     every: least seconds between two lines. clock: returns the time in seconds.
     """
@@ -101,7 +101,7 @@ class LineReporter(SilentReporter):
 
 
 class JsonReporter(SilentReporter):
-    """Print one JSON object a line on standard output: ``{"event": "step", "stage": "find"}``."""
+    """One JSON object a line on standard output: ``{"event": "step", "stage": "find"}``."""
 
     def __init__(self) -> None:
         self.printed = 0.0
@@ -122,7 +122,7 @@ class JsonReporter(SilentReporter):
 
 
 class BarReporter(SilentReporter):
-    """Show a bar for each stage on a terminal, with the time left."""
+    """A bar for each stage on a terminal, with the time left."""
 
     def __init__(self, console: Console) -> None:
         self.progress = Progress(
@@ -148,7 +148,7 @@ class BarReporter(SilentReporter):
         self.progress.update(self.bars[stage], completed=1.0, note="")
 
     def warn(self, text: str) -> None:
-        print_line(f"unlayer: warning: {text}", self.progress.console)
+        print_line(f"{WARNING} {text}", self.progress.console)
 
     def close(self) -> None:
         self.progress.stop()
@@ -171,7 +171,7 @@ def reporter(*, json_lines: bool, quiet: bool) -> Reporter:
 
 
 class Stages:
-    """Open and time the stages of a run, one after another.
+    """The stages of a run, opened and timed one after another.
 
     reporter: shows the progress. seconds: wall-clock seconds by stage; a stage that is opened again
     adds to its own. warnings: in order, each once. check: called before each stage; what it

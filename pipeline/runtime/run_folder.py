@@ -9,7 +9,6 @@ manifest is moved last. A folder with a manifest is therefore a finished run, an
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pipeline.codecs import PICTURE_CODECS
 from pipeline.runtime.folder_content import interrupted_content, is_replacing
 from pipeline.runtime.folder_decision import DECISIONS, Action, Content, Refusal, Request
 from pipeline.runtime.folder_lock import locked_file
+from pipeline.runtime.needed_names import files_of_report, files_with_names, picture_folders
 from pipeline.runtime.run_record import (
     KEPT,
     MANIFEST,
@@ -36,12 +36,10 @@ from pipeline.runtime.run_record import (
     report_name,
     write_json,
 )
-from pipeline.runtime.sequences import foreign_entry, remove_sequence, sequences_of
+from pipeline.runtime.sequences import remove_sequence, sequences_of
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 
-REPORT_SUFFIXES = (".mp4", ".jpg", ".json")
-"""The suffixes of the files in the report's folder."""
 State = Literal["new", "finished", "interrupted"]
 
 
@@ -203,9 +201,7 @@ class RunFolder:
             self.drop_work()
             return False
         self.restarted = action == "anew"
-        kept = identity.get("settings")
-        codec = kept.get("codec") if isinstance(kept, Mapping) else None
-        self.refuse_foreign_files(roles, extra, folders=codec in PICTURE_CODECS)
+        self.refuse_foreign_files(roles, extra, folders=_has_picture_folders(identity))
         # Delete files that an interrupted run had published; they are written again. Where there
         # is a manifest, nothing of the new run was published: those files belong to the finished
         # run and stay.
@@ -314,31 +310,23 @@ class RunFolder:
 
         roles, extra: as of :meth:`prepare`. folders: whether layers are folders of pictures.
         """
-        own_name = re.compile(
-            rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json"
-        )
-        manifest = read_json(self.path / MANIFEST) or {}
-        known = {*files_of(read_json(self.work / RECORD) or {}), *files_of(manifest)}
-        entries = [entry for entry in sorted(self.path.iterdir()) if entry != self.work]
-        in_the_way = [one for one in entries if own_name.fullmatch(one.name) or one.name in extra]
-        report = self.path / REPORT
-        if safe_files.is_folder(report):
-            in_the_way += sorted(one for one in report.iterdir() if one.suffix in REPORT_SUFFIXES)
-        elif os.path.lexists(report):
-            in_the_way.append(report)
+        record, manifest = read_json(self.work / RECORD), read_json(self.path / MANIFEST)
+        known = {*files_of(record or {}), *files_of(manifest or {})}
+        needed = [*files_with_names(self.path, roles, extra), *files_of_report(self.path / REPORT)]
         if folders:
-            layer_name = re.compile(rf"(?:{'|'.join(roles)})(?:-\d+)*")
-            layers = [entry for entry in entries if layer_name.fullmatch(entry.name)]
-            in_the_way += layers
-            sequences = sequences_of(manifest)
-            for layer in filter(safe_files.is_folder, layers):
-                in_the_way += filter(None, [foreign_entry(layer, sequences.get(layer.name))])
-        for entry in in_the_way:
+            needed += picture_folders(self.path, roles, manifest or {})
+        for entry in needed:
             if entry.relative_to(self.path).as_posix() not in known:
                 raise UsageError(
                     f"{entry}: is in the way and not from a run of ours; "
                     "move it, or choose another --out"
                 )
+
+
+def _has_picture_folders(identity: Identity) -> bool:
+    """Return whether the layers of a run are folders of pictures."""
+    settings = identity.get("settings")
+    return isinstance(settings, Mapping) and settings.get("codec") in PICTURE_CODECS
 
 
 def refuse_link(place: Path) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from stages import safe_files
 
+SCHEMA = 1
+"""The version of the manifest's schema."""
 MANIFEST = "manifest.json"
 """The manifest's name in the run's folder."""
 WORK = ".work"
@@ -41,7 +43,7 @@ def identity_of(manifest: Mapping[str, object]) -> Identity | None:
     Returns ``None`` where it is not a manifest of this program.
     """
     inputs = manifest.get("input")
-    if manifest.get("schema") != 1 or not isinstance(inputs, list):
+    if manifest.get("schema") != SCHEMA or not isinstance(inputs, list):
         return None
     if not all(isinstance(item, dict) for item in inputs):
         return None
@@ -79,10 +81,9 @@ def names_of(folder: Path) -> list[str]:
     """
     manifest = read_json(folder / MANIFEST)
     if manifest is not None and identity_of(manifest) is not None:
-        inputs = manifest.get("input")
+        paths = [item.get("path") for item in entries_of(manifest, "input")]
     else:
-        inputs = (read_json(folder / WORK / RECORD) or {}).get("names")
-    paths = [item.get("path") if isinstance(item, dict) else item for item in _listed(inputs)]
+        paths = list_of(read_json(folder / WORK / RECORD) or {}, "names")
     return [Path(path).name for path in paths if isinstance(path, str)]
 
 
@@ -91,17 +92,14 @@ def files_of(record: Mapping[str, object]) -> list[str]:
 
     Names that lead out of the folder are left out.
     """
-    layers = [layer for layer in _listed(record.get("layers")) if isinstance(layer, dict)]
+    layers = entries_of(record, "layers")
     names = [
-        *_listed(record.get("files")),
-        *_listed(record.get("sheets")),
-        *_listed(record.get("timelines")),
-        *(layer.get("path") for layer in layers),
-        *(name for layer in layers for name in _listed(layer.get("sounds"))),
+        *(name for key in ("files", "sheets", "timelines") for name in texts_of(record, key)),
+        *(path for layer in layers if isinstance(path := layer.get("path"), str)),
+        *(name for layer in layers for name in texts_of(layer, "sounds")),
     ]
-    plain = [name for name in names if isinstance(name, str) and flat_name(name)]
-    report = _listed(record.get("report_files"))
-    return plain + [name for name in report if isinstance(name, str) and report_name(name)]
+    report_files = [name for name in texts_of(record, "report_files") if report_name(name)]
+    return [name for name in names if flat_name(name)] + report_files
 
 
 def steps_of(manifest: Mapping[str, object]) -> list[dict[str, Any]]:
@@ -109,11 +107,10 @@ def steps_of(manifest: Mapping[str, object]) -> list[dict[str, Any]]:
 
     The list is empty for the manifest of a run of one task.
     """
-    steps = manifest.get("steps")
     return [
         step
-        for step in (steps if isinstance(steps, list) else [])
-        if isinstance(step, dict) and isinstance(step.get("path"), str) and flat_name(step["path"])
+        for step in entries_of(manifest, "steps")
+        if isinstance(step.get("path"), str) and flat_name(step["path"])
     ]
 
 
@@ -146,6 +143,17 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
     safe_files.write_whole(path, (json.dumps(value, indent=2) + "\n").encode("utf-8"))
 
 
-def _listed(value: object) -> list[object]:
-    """Return ``value`` if it is a list, else an empty list."""
+def list_of(record: Mapping[str, object], key: str) -> list[Any]:
+    """Return the list under ``key``; an empty one where there is none."""
+    value = record.get(key)
     return value if isinstance(value, list) else []
+
+
+def texts_of(record: Mapping[str, object], key: str) -> list[str]:
+    """Return the texts in the list under ``key``."""
+    return [item for item in list_of(record, key) if isinstance(item, str)]
+
+
+def entries_of(record: Mapping[str, object], key: str) -> list[dict[str, Any]]:
+    """Return the JSON objects in the list under ``key``."""
+    return [item for item in list_of(record, key) if isinstance(item, dict)]

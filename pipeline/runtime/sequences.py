@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.runtime.run_record import entries_of
 from stages import safe_files
 
 _NUMBERED = re.compile(r"\d{6,}\.(?:png|tif|exr|jpg)")
@@ -39,9 +40,8 @@ class SequenceFiles:
 def sequences_of(manifest: Mapping[str, object]) -> dict[str, SequenceFiles]:
     """Return the sequences that a manifest names, by the names of their folders."""
     sequences = {}
-    layers = manifest.get("layers")
-    for layer in layers if isinstance(layers, list) else []:
-        pattern = layer.get("pattern") if isinstance(layer, dict) else None
+    for layer in entries_of(manifest, "layers"):
+        pattern = layer.get("pattern")
         match = _PATTERN.fullmatch(pattern) if isinstance(pattern, str) else None
         if match is None:
             continue

@@ -57,7 +57,7 @@ def status_of(stop: KeyboardInterrupt) -> int:
 
 
 class Stopping:
-    """Handle signals, and remember what became of them.
+    """The handler of signals, which remembers what became of them.
 
     seen: the signals that arrived, in order. telling: whether the user is being told, or was told,
     that the work stopped. over: whether there is nothing left to stop.

@@ -18,8 +18,8 @@ MEMINFO = Path("/proc/meminfo")
 """Where Linux says how the machine's memory is used."""
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use, at least 1.
+def cores(most: int | None = None) -> int:
+    """Return the number of cores that this process may use, at least 1 and at most ``most``.
 
     Parts of a core are rounded up.
     """
@@ -32,7 +32,7 @@ def cores() -> int:
             quota, period = _cpu_quota(group)
             if quota > 0:
                 count = min(count, -(-quota // period))
-    return max(1, count)
+    return max(1, min(count, most or count))
 
 
 def _cpu_quota(group: Path) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from pipeline.near_words import did_you_mean
 from pipeline.option_fields import flag
-from pipeline.settings import AUTO_TASK, Settings, options
+from pipeline.settings import AUTO_TASK, Settings
 from pipeline.task import (
     TASK_OPTIONS,
     Budget,
@@ -237,9 +237,8 @@ def naming_package(name: str) -> Iterator[None]:
 
 def check_options(task: Task, settings: Settings) -> None:
     """Raise UsageError for an option that was given and that the task does not use."""
-    for item in options("run"):
-        unused = item.name in TASK_OPTIONS and item.name not in task.uses
-        if unused and getattr(settings, item.name) != item.default:
+    for item in settings.given():
+        if item.name in TASK_OPTIONS and item.name not in task.uses:
             raise UsageError(f"{flag(item)} has no meaning for --task {task.name}; leave it out")
     for hint in settings.hint:
         # Tasks that know both kinds of hints also know what each frame's hints are.

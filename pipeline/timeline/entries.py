@@ -52,17 +52,17 @@ class TransitionEntry:
 
     @property
     def is_cut(self) -> bool:
-        """Return whether no frame is mixed."""
+        """Whether no frame is mixed."""
         return self.last < self.first
 
     @property
     def before(self) -> str:
-        """Return what is shown before it: a scene's name or a colour."""
+        """What is shown before it: a scene's name or a colour."""
         return self.outgoing or self.color
 
     @property
     def after(self) -> str:
-        """Return what is shown after it: a scene's name or a colour."""
+        """What is shown after it: a scene's name or a colour."""
         return self.incoming or self.color
 
 

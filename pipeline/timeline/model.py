@@ -53,7 +53,7 @@ class TimelineClip:
 
     @property
     def is_black(self) -> bool:
-        """Return whether this is a plain colour that is nearly black."""
+        """Whether this is a plain colour that is nearly black."""
         return self.media is None and max(rgb_of(self.color)) <= BLACK
 
     def source(self, frame: int) -> int:
@@ -81,7 +81,7 @@ class TimelineTransition:
 
     @property
     def name(self) -> str:
-        """Return the kind, with FFmpeg's name of an effect if it has one: ``wipe (wipeleft)``."""
+        """The kind, with FFmpeg's name of an effect if it has one: ``wipe (wipeleft)``."""
         kind, effect = self.entry.kind, self.entry.effect
         return f"{kind} ({effect})" if effect else kind
 
@@ -139,17 +139,17 @@ class EditTimeline:
 
     @property
     def first(self) -> int:
-        """Return the first frame."""
+        """The first frame."""
         return self.clips[0].first
 
     @property
     def last(self) -> int:
-        """Return the last frame."""
+        """The last frame."""
         return self.clips[-1].last
 
     @property
     def drops_frames(self) -> bool:
-        """Return whether its time code is drop-frame."""
+        """Whether its time code is drop-frame."""
         return self.separator != ":"
 
     def label(self, frame: int) -> str:

@@ -51,7 +51,7 @@ class ListRow:
 
     @property
     def is_piece(self) -> bool:
-        """Return whether it is a shot or a plain colour, not a transition."""
+        """Whether it is a shot or a plain colour, not a transition."""
         return self.kind in (SHOT, COLOR)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pipeline.run.folder_names import short_name
 from pipeline.runtime.run_folder import RunFolder
-from pipeline.runtime.run_record import MANIFEST, read_json, write_json
+from pipeline.runtime.run_record import MANIFEST, read_json, texts_of, write_json
 from pipeline.timeline.build import timeline_of_run, timeline_of_source
 from pipeline.timeline.formats import find_format
 from pipeline.timeline.model import EditTimeline
@@ -71,8 +71,7 @@ def add_timelines(folder: RunFolder, formats: Sequence[str], info: ClipInfo) -> 
     where the manifest is damaged.
     """
     manifest = dict(read_json(folder.path / MANIFEST) or {})
-    entry = manifest.get(LISTED)
-    listed = [name for name in entry if isinstance(name, str)] if isinstance(entry, list) else []
+    listed = texts_of(manifest, LISTED)
     missing = []
     for name in dict.fromkeys(formats):
         path = folder.path / find_format(name).file_name

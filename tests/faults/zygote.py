@@ -126,7 +126,7 @@ def serve() -> None:
     ):
         importlib.import_module(name)
     # The first words build the parser, which every fork then has.
-    importlib.import_module("pipeline.cli.main").parse("run", ["film.mp4"])
+    importlib.import_module("pipeline.cli.parser").settings_from("run", ["film.mp4"])
     ends: dict[int, list[int]] = {}
     for line in sys.stdin:
         request = json.loads(line)

@@ -16,7 +16,8 @@ from clips import plain_answer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cli.main import main, parse
+from pipeline.cli.main import main
+from pipeline.cli.parser import settings_from
 from pipeline.config import MAX_BYTES, read_config, settings_of
 from pipeline.hint_arguments import HintArgument
 from pipeline.settings import Settings, options
@@ -42,7 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def with_config(text: str, *words: str, name: str = "my.toml", verb: str = "run") -> Settings:
     Path(name).write_text(text)
-    return parse(verb, ["a.mp4", "--config", name, *words])
+    return settings_from(verb, ["a.mp4", "--config", name, *words])
 
 
 def test_a_configuration_is_read() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import values
-from pipeline.cli.main import parse
+from pipeline.cli.parser import settings_from
 from pipeline.hint_arguments import HintArgument
 from pipeline.option_fields import flag
 from pipeline.settings import Settings, options
@@ -108,7 +108,7 @@ def test_all_options_of_the_contract_exist() -> None:
 
 
 def test_words_become_settings() -> None:
-    made = parse(
+    made = settings_from(
         "run",
         (
             "a.mp4 --task transition --transition 3:9 --seed 4 --transition 20:30 --start 0:02 "
@@ -126,11 +126,11 @@ def test_words_become_settings() -> None:
 
 
 def test_what_is_not_given_keeps_its_default() -> None:
-    assert parse("run", ["a.mp4"]) == Settings(inputs=(Path("a.mp4"),))
+    assert settings_from("run", ["a.mp4"]) == Settings(inputs=(Path("a.mp4"),))
 
 
 def test_inputs_may_stand_anywhere_and_begin_with_a_dash() -> None:
-    made = parse("run", ["a.png", "--task", "watermark", "b.png", "--", "-c.png", "--seed"])
+    made = settings_from("run", ["a.png", "--task", "watermark", "b.png", "--", "-c.png", "--seed"])
     assert made.inputs == (Path("a.png"), Path("b.png"), Path("-c.png"), Path("--seed"))
     assert made.seed == 0
 
@@ -168,7 +168,7 @@ def test_inputs_may_stand_anywhere_and_begin_with_a_dash() -> None:
 )
 def test_wrong_words_are_refused_in_one_line(words: str, says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse("run", words.split())
+        settings_from("run", words.split())
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -181,7 +181,7 @@ def test_an_empty_name_is_not_the_current_folder() -> None:
         ("run", ["a", "--out", ""]),
     ):
         with pytest.raises(UsageError, match="is empty"):
-            parse(verb, words)
+            settings_from(verb, words)
 
 
 def test_amounts_of_memory() -> None:
@@ -235,4 +235,4 @@ def test_settings_are_read_back_as_they_are_written() -> None:
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])
 def test_a_device_is_no_shot_list(name: str) -> None:
     with pytest.raises(UsageError, match="not a regular file"):
-        parse("run", ["a.mp4", "--task", "transition", "--shots", name])
+        settings_from("run", ["a.mp4", "--task", "transition", "--shots", name])

@@ -13,15 +13,17 @@ from pipeline.task import DryRun, Estimate, Job
 from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE
 from pipeline.tasks.transition.describe import (
     MIXED,
-    anchor_warnings,
     describe_colors,
     describe_transition,
     numbered,
     scene_name,
-    unseparated_warnings,
 )
 from pipeline.tasks.transition.search import search
 from pipeline.tasks.transition.separate import window_of
+from pipeline.tasks.transition.transition_warnings import (
+    anchor_warnings,
+    unseparated_warnings,
+)
 from stages.context import FitSettings, confidence_name
 from stages.kinds import TRANSITION_KINDS
 from stages.media.formats import encoding_for
@@ -50,10 +52,9 @@ def dry_run(job: Job) -> DryRun:
 
     def enough() -> bool:
         nonlocal stopped_early
-        # Ranges that the user gave must be seen, wherever they are.
-        is_given = bool(job.settings.transition) or job.settings.shots is not None
-        if time.monotonic() - began > SEARCH_SECONDS and not is_given:
-            stopped_early = True
+        # Transitions that the user gave must be seen, wherever they are.
+        is_late = time.monotonic() - began > SEARCH_SECONDS
+        stopped_early = stopped_early or (is_late and not job.settings.names_transitions)
         return stopped_early
 
     with job.stages.stage("find") as step:
@@ -62,8 +63,7 @@ def dry_run(job: Job) -> DryRun:
     with job.stages.stage("measure"):
         estimate = estimate_transitions(job, analysis)
     estimate = replace(estimate, seconds={"find": search_seconds, **estimate.seconds})
-    is_listed = job.settings.shots is not None
-    notes = unseparated_warnings(analysis, listed=is_listed)
+    notes = unseparated_warnings(analysis, listed=job.settings.shots is not None)
     frames = analysis.frames
     if stopped_early:
         note = (
@@ -81,9 +81,7 @@ def dry_run(job: Job) -> DryRun:
             "transitions": [describe_transition(item) for item in analysis.transitions],
             "colors": describe_colors(analysis),
         },
-        warnings=tuple(
-            anchor_warnings(analysis, is_given=is_listed or bool(job.settings.transition))
-        ),
+        warnings=tuple(anchor_warnings(analysis, is_given=job.settings.names_transitions)),
         notes=tuple(notes),
     )
 
@@ -105,7 +103,9 @@ def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
     """
     mixed = [item for item in analysis.transitions if item.separable]
     seconds: dict[str, float] = {}
-    memory, more, plans = 0, 0.0, list[Plan]()
+    plans: list[Plan] = []
+    memory = 0
+    more = 0.0
     if mixed:
         mixture = open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST_WORK_PIXELS)
         settings = FitSettings(
@@ -154,25 +154,23 @@ def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
     settings, info = job.settings, job.clip.info
     layers: list[dict[str, object]] = []
 
-    def add(name: str, role: str, first: int, last: int, *, picture: bool) -> None:
+    def add(name: str, role: str, first: int, last: int) -> None:
         is_data = role not in ("scene", MIXED)
+        picture = info.is_picture and first == last
         wanted = layer_format(settings, info, picture=picture, data=is_data, gray=is_data)
         suffix = encoding_for(info, wanted).suffix
         span = {"first_frame": first, "last_frame": last}
         layers.append({"name": name, "role": role, "path": name + suffix, **span})
 
     for shot in range(len(analysis.shots)):
-        first, last = analysis.covered(shot)
-        picture = info.is_picture and first == last
-        add(scene_name(shot), "scene", first, last, picture=picture)
+        covered = analysis.covered(shot)
+        add(scene_name(shot), "scene", *covered)
         if settings.confidence:
-            name = confidence_name(scene_name(shot))
-            add(name, SCENE_CONFIDENCE, first, last, picture=picture)
+            add(confidence_name(scene_name(shot)), SCENE_CONFIDENCE, *covered)
     extending = [item for item in analysis.transitions if item.extends_shots]
     for number, item in enumerate(extending):
         role = MIXED if item.is_held else "matte"
         if item.is_held or TRANSITION_KINDS[item.kind].has_matte:
             name = numbered(role, number, len(extending))
-            picture = info.is_picture and item.first_frame == item.last_frame
-            add(name, role, item.first_frame, item.last_frame, picture=picture)
+            add(name, role, item.first_frame, item.last_frame)
     return layers

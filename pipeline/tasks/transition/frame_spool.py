@@ -36,7 +36,7 @@ MOST_WAITING_VALUES = 3 * 4096 * 2304
 
 
 class FrameSpool:
-    """Write separated frames to disk, rounded once to the values that the layers' files hold.
+    """Separated frames on disk, rounded once to the values that the layers' files hold.
 
     folder: where the ``.npy`` files go.
     deep: whether a value has 16 bits instead of 8.

@@ -12,12 +12,14 @@ from pipeline.run.manifest import checksums
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
 from pipeline.task import DiagnoseClip
-from pipeline.tasks.transition.describe import describe_analysis
+from pipeline.tasks.transition.describe import describe_colors, describe_transition
 from pipeline.tasks.transition.search import search
 from pipeline.tasks.transition.search_cache import SearchCache, cache_folder
+from pipeline.tasks.transition.transition_warnings import unseparated_warnings
 from stages.diagnosis import NOT_THERE, THERE, ClipSample, Diagnosis
 from stages.media.read import Clip
 from stages.media.timecode import is_variable_rate
+from stages.shots import Analysis
 
 
 def probe(
@@ -40,7 +42,7 @@ def probe(
         searched = search(clip, settings, step)
         cache.save(searched)
     clip.frame_index = searched.frame_index
-    facts = dict(describe_analysis(searched.analysis))
+    facts = _found(searched.analysis)
     diagnosed = diagnose_clip(facts, searched.diagnosed)
     if diagnosed is not None and diagnosed != searched.diagnosed:
         cache.save(replace(searched, diagnosed=diagnosed))
@@ -49,6 +51,20 @@ def probe(
     if is_variable_rate(searched.times, clip.info.rate):
         facts["variable_rate"] = True
     return {**facts, "diagnosed": diagnosed}
+
+
+def _found(analysis: Analysis) -> dict[str, Any]:
+    """Return all that was found, as ``probe --json`` shows it."""
+    return {
+        "frames": analysis.frames,
+        "shots": [
+            {"first_frame": shot.first_frame, "last_frame": shot.last_frame}
+            for shot in analysis.shots
+        ],
+        "transitions": [describe_transition(transition) for transition in analysis.transitions],
+        "colors": describe_colors(analysis),
+        "warnings": unseparated_warnings(analysis),
+    }
 
 
 def diagnose(sample: ClipSample) -> Diagnosis:

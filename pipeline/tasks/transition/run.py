@@ -11,24 +11,27 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from pipeline.framewise.statistics import weighted_mean
-from pipeline.runtime.memory import check_disk
+from pipeline.runtime.memory import check_disk, uncompressed_bytes
 from pipeline.runtime.progress import Step
 from pipeline.task import FitRecord, Job, Result
 from pipeline.tasks.transition.describe import (
     account,
-    anchor_warnings,
     describe_colors,
     describe_transition,
-    search_warnings,
-    shortened_warning,
 )
 from pipeline.tasks.transition.search import SearchResult, search
 from pipeline.tasks.transition.search_cache import SearchCache
 from pipeline.tasks.transition.separate import (
     SeparatedTransition,
+    TransitionWork,
     checkpoint_folder,
     separate,
     window_of,
+)
+from pipeline.tasks.transition.transition_warnings import (
+    anchor_warnings,
+    search_warnings,
+    shortened_warning,
 )
 from pipeline.tasks.transition.write import write_layers
 from stages.context import FitSettings
@@ -60,7 +63,8 @@ def run(job: Job) -> Result:
             if (shortened := shortened_warning(plans)) is not None:
                 job.stages.warn(shortened)
             for number, transition in enumerate(mixed):
-                result = separate(job, analysis, mixed, number, plans[number], step)
+                work = TransitionWork(job, analysis, transition, number, len(mixed), plans[number])
+                result = separate(work, step)
                 results[transition] = result
                 # What an earlier process separated took no time of this one.
                 if result.fresh:
@@ -73,10 +77,9 @@ def run(job: Job) -> Result:
     ]
     with job.stages.stage("write") as step:
         layers = write_layers(job, separated, searched, entries, step)
-    is_trimmed = job.settings.start is not None or job.settings.end is not None
     return Result(
         layers=tuple(layers),
-        frames=None if is_trimmed else analysis.frames,
+        frames=None if job.settings.is_trimmed else analysis.frames,
         transitions=tuple(entries),
         sheets=tuple(job.work / item.sheet for item in separated),
         report=_report(separated, searched.source),
@@ -99,7 +102,9 @@ def separate_part(job: Job, number: int) -> None:
     _check_disk(job, [number], mixed)
     with job.stages.stage("separate") as step:
         plans = _plans(job, searched.analysis, mixed, step)
-        separate(job, searched.analysis, mixed, number, plans[number], step)
+        analysis, transition = searched.analysis, mixed[number]
+        work = TransitionWork(job, analysis, transition, number, len(mixed), plans[number])
+        separate(work, step)
 
 
 def _check_disk(job: Job, numbers: Iterable[int], mixed: Sequence[Transition]) -> None:
@@ -107,9 +112,7 @@ def _check_disk(job: Job, numbers: Iterable[int], mixed: Sequence[Transition]) -
 
     Frames wait on disk until the end. Those of an interrupted run need no more room.
     """
-    info = job.clip.info
-    bytes_per_value = 2 if info.bit_depth > 8 else 1
-    frame_bytes = 3 * info.height * info.width * bytes_per_value
+    frame_bytes = uncompressed_bytes(job.clip.info)
     needed = 0
     for number in numbers:
         scenes = 2 - (mixed[number].outgoing, mixed[number].incoming).count(None)
@@ -135,8 +138,7 @@ def _find(job: Job) -> tuple[SearchResult, list[Transition]]:
     if job.checkpoints.has("find"):
         job.checkpoints.delete("search")
     job.clip.frame_index = searched.frame_index
-    is_given = bool(job.settings.transition) or job.settings.shots is not None
-    for text in anchor_warnings(searched.analysis, is_given=is_given):
+    for text in anchor_warnings(searched.analysis, is_given=job.settings.names_transitions):
         job.stages.warn(text)
     return searched, [item for item in searched.analysis.transitions if item.extends_shots]
 

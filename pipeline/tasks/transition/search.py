@@ -67,18 +67,17 @@ def search(
     Raises UsageError for a ``--transition`` outside the clip.
     """
     if settings.shots is not None:
-        return listed(clip, settings.shots, step)
+        return search_of_list(clip, settings.shots, step)
     checkpoints = checkpoints or NoCheckpoints()
-    saved = _saved_search(clip, checkpoints)
+    saved = _saved_search(checkpoints)
+    if saved is not None:
+        clip.frame_index = saved.frame_index
     times = [] if saved is None else saved.times
-    blocks = _small_blocks(clip, 0 if saved is None else saved.first + len(times), step, times)
+    blocks = _small_blocks(clip, 0 if saved is None else saved.next_frame, step, times)
     head = next(blocks, None)
     rest = takewhile(lambda block: not enough(), blocks)
-    offset = head.first if head else 0
-    if saved is not None:
-        offset = saved.first
-    given_spans = [frames_of(span, clip.info) for span in settings.transition]
-    spans = _spans_from(offset, given_spans)
+    offset = _first_frame(head, saved)
+    spans = _spans_from(offset, [frames_of(span, clip.info) for span in settings.transition])
 
     def save_state(state_of_search: Callable[[], dict[str, Any]]) -> None:
         # The frame index already holds the block that comes next: reading can start only there.
@@ -108,21 +107,35 @@ class SavedSearch:
     """What an interrupted search had found.
 
     first: number of the first frame that it read. times: of the frames that it searched, in
-    seconds. state: of the search itself, see :func:`stages.find.search.find`.
+    seconds. state: of the search itself, see :func:`stages.find.search.find`. frame_index: lets the
+    clip be read from where the search was.
     """
 
     first: int
     times: list[Fraction]
     state: dict[str, Any]
+    frame_index: FrameIndex
+
+    @property
+    def next_frame(self) -> int:
+        """The number of the frame that it reads next."""
+        return self.first + len(self.times)
 
 
-def _saved_search(clip: Clip, checkpoints: CheckpointStore) -> SavedSearch | None:
-    """Return an interrupted search, and give ``clip`` the frame index that it had."""
+def _saved_search(checkpoints: CheckpointStore) -> SavedSearch | None:
+    """Return an interrupted search, or ``None`` where there is none."""
     saved = checkpoints.newest("search", FrameIndex, TransitionEvent, PlainFrame)
-    if saved is None:
-        return None
-    first, times, state, clip.frame_index = saved
-    return SavedSearch(first, times, state)
+    return None if saved is None else SavedSearch(*saved)
+
+
+def _first_frame(head: Frames | None, saved: SavedSearch | None) -> int:
+    """Return the number of the first frame that the whole search reads.
+
+    head: the first block of this process, where there is one.
+    """
+    if saved is not None:
+        return saved.first
+    return 0 if head is None else head.first
 
 
 def _small_blocks(clip: Clip, first: int, step: Step, times: list[Fraction]) -> Iterator[Frames]:
@@ -169,15 +182,14 @@ def _spans_from(offset: int, spans: Iterable[tuple[int, int]]) -> list[tuple[int
     return [(first - offset, last - offset) for first, last in spans]
 
 
-def listed(clip: Clip, text: str, step: Step) -> SearchResult:
+def search_of_list(clip: Clip, text: str, step: Step) -> SearchResult:
     """Return what a shot list says, with the weights measured in one pass over the clip.
 
     text: of the list. Raises UsageError where the list is wrong, or does not fit the clip.
     """
     clock = ListClock(clip.info.rate, *time_code_of(clip.info))
     times: list[Fraction] = []
-    size = search_size(clip.info.width, clip.info.height)
-    blocks = with_progress(read_ahead(clip.blocks(size=size)), clip.info.frames, step, times.extend)
+    blocks = _small_blocks(clip, 0, step, times)
     head = next(blocks, None)
     if head is None:
         return SearchResult(Analysis(0, (), ()), 0, [], clip.frame_index)

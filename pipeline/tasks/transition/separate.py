@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,11 +25,13 @@ from pipeline.task import Job
 from pipeline.tasks.transition.describe import (
     MIXED,
     describe_transition,
-    lost_detail_warning,
     numbered,
     scene_name,
 )
 from pipeline.tasks.transition.frame_spool import FrameSpool, spooled_frames
+from pipeline.tasks.transition.transition_warnings import (
+    lost_detail_warning,
+)
 from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.context import FitSettings
@@ -119,36 +120,68 @@ def window_of(job: Job, analysis: Analysis, transition: Transition) -> Window:
     return Window(blocks, first, last, (info.height, info.width), printable(info.path))
 
 
-def separate(
-    job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, plan: Plan, step: Step
-) -> SeparatedTransition:
-    """Separate transition ``number`` of ``mixed``, or take it from its checkpoint.
+@dataclass(frozen=True)
+class TransitionWork:
+    """One transition that a run separates.
 
-    mixed: the transitions that a run separates, in order. number: counted from 0.
-    plan: the work to do. step: gets the progress of all transitions together.
+    number: its place among the ``count`` transitions that the run separates, from 0.
+    plan: the work to do.
+    """
+
+    job: Job
+    analysis: Analysis
+    transition: Transition
+    number: int
+    count: int
+    plan: Plan
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints of this transition."""
+        return self.job.checkpoints.namespace(checkpoint_folder(self.number))
+
+    @property
+    def window(self) -> Window:
+        """The frames for the fit."""
+        return window_of(self.job, self.analysis, self.transition)
+
+    def name_of(self, what: str) -> str:
+        """Return the name of the transition's ``matte``, ``mixed`` frames or ``sheet``."""
+        return numbered(what, self.number, self.count)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A fitted transition. spool: holds its layers. halvings: of the working size."""
+
+    separated: TransitionResult
+    spool: FrameSpool
+    halvings: int
+
+
+def separate(work: TransitionWork, step: Step) -> SeparatedTransition:
+    """Separate a transition, or take it from its checkpoint.
+
+    step: gets the progress of all transitions of the run together.
 
     The layers and the contact sheet are on disk afterwards; the sheet is in the work folder too.
     Raises CheckpointError where a file in the checkpoint was changed.
     """
-    transition, is_only = mixed[number], len(mixed) == 1
-    named = partial(numbered, number=number, count=len(mixed))
-    checkpoints = job.checkpoints.namespace(checkpoint_folder(number))
+    job, transition, checkpoints = work.job, work.transition, work.checkpoints
 
     def progress(fraction: float, note: str) -> None:
-        counted = note if is_only else f"{note} ({number + 1} of {len(mixed)})"
-        step((number + fraction) / len(mixed), counted)
+        counted = note if work.count == 1 else f"{note} ({work.number + 1} of {work.count})"
+        step((work.number + fraction) / work.count, counted)
 
     def compute() -> SeparatedTransition:
-        separated, spool, halvings = _fit(job, analysis, transition, plan, progress, checkpoints)
-        color = job.clip.info.color
-        return _finished(checkpoints, transition, named, separated, spool, halvings, color)
+        return _finished(work, _fit(work, progress))
 
     types = (SeparatedTransition, Transition)
     is_known = checkpoints.newest("parts", *types) is not None
     result = checkpoints.compute_and_save("parts", compute, *types)
     result.fresh = not is_known
     if is_known:
-        _verify_files(checkpoints, result, (transition, f"{named('sheet')}.png"))
+        _verify_files(checkpoints, result, (transition, f"{work.name_of('sheet')}.png"))
     checkpoints.delete(STATE_CHECKPOINT)
     _warn(job, transition, result)
     result.folder = checkpoints.folder
@@ -156,43 +189,32 @@ def separate(
     return result
 
 
-def _finished(
-    checkpoints: Checkpoints,
-    transition: Transition,
-    named: Callable[[str], str],
-    separated: TransitionResult,
-    spool: FrameSpool,
-    halvings: int,
-    color: ColorTags,
-) -> SeparatedTransition:
-    """Draw the contact sheet of a fitted transition, and return all that is kept of it.
-
-    named: returns the name of the transition's matte, mixed frames or sheet. spool: holds the
-    layers. color: of the clip.
-    """
-    described = transition
+def _finished(work: TransitionWork, fitted: _Fitted) -> SeparatedTransition:
+    """Draw the contact sheet of a fitted transition, and return all that is kept of it."""
+    separated, spool = fitted.separated, fitted.spool
+    described = work.transition
     if (name := separated.filter) is not None:
-        described = replace(transition, kind=kind_of_filter(name), effect=name)
-    sheet = checkpoints.folder / SHEET
-    write_sheet(sheet, _draw_sheet(described, separated, spool, color))
+        described = replace(described, kind=kind_of_filter(name), effect=name)
+    sheet = work.checkpoints.folder / SHEET
+    write_sheet(sheet, _draw_sheet(described, separated, spool, work.job.clip.info.color))
     entry = describe_transition(
         described,
         mix=separated.mix,
         space=separated.space,
-        matte=named("matte") if separated.has_matte else None,
-        mixed=named(MIXED) if transition.is_held else None,
+        matte=work.name_of("matte") if separated.has_matte else None,
+        mixed=work.name_of(MIXED) if work.transition.is_held else None,
         expected_psnr=separated.confidence,
     )
     return SeparatedTransition(
-        transition=transition,
+        transition=work.transition,
         entry=entry,
-        sheet=f"{named('sheet')}.png",
+        sheet=f"{work.name_of('sheet')}.png",
         seconds=separated.seconds,
         report=separated.report,
         plan=separated.plan,
         sides=spool.sides,
         sums={**spool.checksums(), SHEET: safe_files.checksum(sheet)},
-        reduced=halvings,
+        reduced=fitted.halvings,
         trace=separated.trace,
     )
 
@@ -219,22 +241,15 @@ def _warn(job: Job, transition: Transition, result: SeparatedTransition) -> None
         job.stages.warn(halved_warning(first, last, job.device, result.reduced))
 
 
-def _fit(
-    job: Job,
-    analysis: Analysis,
-    transition: Transition,
-    plan: Plan,
-    progress: Step,
-    checkpoints: Checkpoints,
-) -> tuple[TransitionResult, FrameSpool, int]:
+def _fit(work: TransitionWork, progress: Step) -> _Fitted:
     """Fit one transition and write its layers to disk.
 
-    Returns what the fit found, the spool with the layers, and how often the working size was
-    halved because the GPU's memory was too small.
+    The working size is halved where the GPU's memory is too small.
     """
+    job, transition, checkpoints = work.job, work.transition, work.checkpoints
     frames = f"frames {transition.first_frame} to {transition.last_frame}"
     progress(0.0, frames)
-    window = window_of(job, analysis, transition)
+    window, plan = work.window, work.plan
     if not transition.is_held:
         plan = _within_memory(job, plan, window, len(transition), frames)
     settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
@@ -244,13 +259,7 @@ def _fit(
         window = replace(window, blocks=cache.blocks)
 
     def attempt(halvings: int, own: Checkpoints) -> tuple[TransitionResult, FrameSpool]:
-        spool = FrameSpool(
-            checkpoints.folder,
-            transition,
-            deep=job.clip.info.bit_depth > 8,
-            sheet_places=chosen_frames(len(transition)),
-        )
-        with spool:
+        with _new_spool(work) as spool:
             separated = separate_transition(
                 window,
                 transition,
@@ -264,7 +273,17 @@ def _fit(
 
     with closing(cache):
         (separated, spool), halvings = retry_on_oom(attempt, checkpoints)
-    return separated, spool, halvings
+    return _Fitted(separated, spool, halvings)
+
+
+def _new_spool(work: TransitionWork) -> FrameSpool:
+    """Return an empty spool for a transition's layers."""
+    return FrameSpool(
+        work.checkpoints.folder,
+        work.transition,
+        deep=work.job.clip.info.bit_depth > 8,
+        sheet_places=chosen_frames(len(work.transition)),
+    )
 
 
 def _halved(plan: Plan, window: Window, halvings: int) -> Plan:

@@ -53,6 +53,24 @@ class _PlannedLayer:
     data: bool = False
 
 
+@dataclass
+class _LayerFile:
+    """The file of a complete layer.
+
+    name: in its folder. pattern, sounds: of a sequence, the names of its files, and those of its
+    audio beside it.
+    """
+
+    name: str
+    pattern: str
+    sounds: Sequence[str]
+
+    @classmethod
+    def of(cls, writer: LayerWriter) -> _LayerFile:
+        """Return what a writer has written."""
+        return cls(writer.path.name, writer.pattern, [sound.name for sound in writer.sounds])
+
+
 def write_layers(
     job: Job,
     separated: Sequence[SeparatedTransition],
@@ -171,7 +189,8 @@ class _Writing:
         pattern, sounds = of_sequence or ("", ())
         for name, expected in ((file_name, checksum), *sounds):
             self.kept.verify(name, expected)
-        self._complete(layer, (file_name, pattern, [name for name, _ in sounds]), warnings)
+        file = _LayerFile(file_name, pattern, [name for name, _ in sounds])
+        self._complete(layer, file, warnings)
         return True
 
     def _keep(self, layer: _PlannedLayer, writer: LayerWriter) -> None:
@@ -223,20 +242,15 @@ class _Writing:
                 continue
             closing.close()
             self._open.remove((layer, writer, closing))
-            name = writer.path.name
-            sounds = [sound.name for sound in writer.sounds]
-            self._complete(layer, (name, writer.pattern, sounds), writer.warnings)
+            self._complete(layer, _LayerFile.of(writer), writer.warnings)
             if self.job.settings.store is None:
                 self._keep(layer, writer)
 
-    def _complete(
-        self, layer: _PlannedLayer, files: tuple[str, str, Sequence[str]], warnings: Sequence[str]
-    ) -> None:
-        """Add a complete layer. files: its name, a sequence's pattern, and its sounds' names."""
-        name, pattern, sounds = files
-        written = _written(layer, self.job.work, name)
-        paths = tuple(self.job.work / sound for sound in sounds)
-        self.layers.append(replace(written, pattern=pattern, sounds=paths))
+    def _complete(self, layer: _PlannedLayer, file: _LayerFile, warnings: Sequence[str]) -> None:
+        """Add a complete layer."""
+        written = _written(layer, self.job.work, file.name)
+        sounds = tuple(self.job.work / name for name in file.sounds)
+        self.layers.append(replace(written, pattern=file.pattern, sounds=sounds))
         self._warnings.append((layer.name, warnings))
 
 

@@ -20,6 +20,7 @@ from clips import dissolve, moving, read_clip
 from pipeline.batch import batch as module
 from pipeline.batch.batch import command, gpu_environment, jobs_at_once
 from pipeline.batch.clips import BatchClip, find_clips
+from pipeline.batch.skipped import Skipped
 from pipeline.cli.main import main
 from pipeline.hint_arguments import HintArgument
 from pipeline.settings import Settings
@@ -331,9 +332,9 @@ def test_an_unreadable_folder_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> N
         return listed(folder)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    unreadable: list[OSError] = []
-    assert len(find_clips(Path("clips"), Path("out"), settings(), unreadable.append)) == 1
-    (text,) = map(module.unreadable_warning, unreadable)
+    skipped = Skipped()
+    assert len(find_clips(Path("clips"), Path("out"), settings(), skipped)) == 1
+    (text,) = skipped.sentences(Path("clips"))
     assert text == "clips/closed: cannot be read (Permission denied); the clips in it are left out"
 
 

@@ -72,7 +72,7 @@ def run(
     ray = FakeRay()
     ended: list[BatchClip] = []
     clip = BatchClip(Path("clips/a.mp4"), Path("out/a-transition"))
-    cluster = RayCluster("auto", given, given.ray_cpus, given.ray_gpus, ray)
+    cluster = RayCluster(given, ray)
     cluster.run([clip], QuietDisplay(), ended.append)
     assert ended == [clip] and clip.seconds > 0
     return ray, clip

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from pipeline.cli.help import show_help
-from pipeline.cli.main import main, parse
-from pipeline.cli.parser import choices_of
+from pipeline.cli.main import main
+from pipeline.cli.parser import choices_of, settings_from
 from pipeline.cli.verbs import VERBS, formatted_help
 from pipeline.hint_arguments import HintArgument
 from pipeline.option_fields import flag
@@ -113,7 +113,7 @@ def test_typer_shows_the_same_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("words", [["-h"], ["a", "--help"], ["--task", "segment", "-h"]], ids=str)
 def test_help_is_asked_for_anywhere(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        parse("run", words)
+        settings_from("run", words)
     assert stop.value.code == 0 and "--max-seconds S" in capsys.readouterr().out
 
 
@@ -196,11 +196,11 @@ def test_completion_is_installed(tmp_path: Path) -> None:
     ids=str,
 )
 def test_what_is_an_input(words: list[str], inputs: list[str]) -> None:
-    assert parse("run", words).inputs == tuple(map(Path, inputs))
+    assert settings_from("run", words).inputs == tuple(map(Path, inputs))
 
 
 def test_values_may_stand_behind_an_equals_sign_and_begin_with_a_dash() -> None:
-    made = parse("run", ["a", "--out=-x=y", "--hint", "-5", "--seed=7"])
+    made = settings_from("run", ["a", "--out=-x=y", "--hint", "-5", "--seed=7"])
     assert (made.out, made.hint, made.seed) == (Path("-x=y"), (HintArgument(file=Path("-5")),), 7)
 
 
@@ -212,23 +212,23 @@ def test_an_option_of_one_value_that_is_given_twice_is_refused(verb: str) -> Non
         name = flag(item)
         if item.default is False:
             resume = ["--resume"] if name == "--anew" else []
-            assert getattr(parse(verb, [*inputs, *resume, name, name]), item.name) is True
+            assert getattr(settings_from(verb, [*inputs, *resume, name, name]), item.name) is True
             with pytest.raises(
                 UsageError,
                 match=f"^{name} and --no-{name[2:]} contradict each other; give one of them$",
             ):
-                parse(verb, [*inputs, name, f"--no-{name[2:]}"])
+                settings_from(verb, [*inputs, name, f"--no-{name[2:]}"])
         elif not item.metadata["repeat"]:
             for words in ([name, "1", name, "2"], [f"{name}=1", *inputs, name, "1"]):
                 with pytest.raises(
                     UsageError, match=f"^{name} is given twice, as 1 and as .; give it once$"
                 ):
-                    parse(verb, words)
+                    settings_from(verb, words)
 
 
 def test_a_second_hint_does_not_replace_the_first() -> None:
     words = ["a.mp4", "--task", "segment", "--hint", "fg.png", "--hint", "48:box:1,2,3,4"]
-    made = parse("run", [*words, "--hint-background", "point:7,8"])
+    made = settings_from("run", [*words, "--hint-background", "point:7,8"])
     assert [str(hint) for hint in made.hint] == ["fg.png", "48:box:1,2,3,4"]
     assert [str(hint) for hint in made.hint_background] == ["point:7,8"]
 
@@ -247,7 +247,7 @@ def test_a_second_hint_does_not_replace_the_first() -> None:
 def test_any_words_are_settings_or_refused(words: list[str]) -> None:
     words = [word for word in words if word not in ("-h", "--help")]
     try:
-        made = parse("run", words)
+        made = settings_from("run", words)
     except UsageError as error:
         assert str(error)
     else:

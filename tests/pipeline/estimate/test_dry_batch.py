@@ -87,7 +87,7 @@ def test_clips_that_are_not_measured_are_estimated_by_their_size(
     seconds = iter((0.0, 0.0, 99.0))
     monkeypatch.setattr(dry_batch, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     monkeypatch.setattr(
-        dry_batch, "estimate_run", lambda one, stages: {"frames": 4, "seconds": {"total": 8.0}}
+        dry_batch, "estimate_planned", lambda one, stages: {"frames": 4, "seconds": {"total": 8.0}}
     )
     Path("clips").mkdir()
     save(Path("clips/a.mkv"), moving(1, 4, (24, 40)))

@@ -86,7 +86,7 @@ def test_the_tasks_of_single_pictures_are_foreseen(
     monkeypatch.setattr(
         dry_run,
         "estimate_run",
-        lambda settings, stages: dry_run.planned_run(settings) | {"seconds": {"total": 2.0}},
+        lambda settings, stages: dry_run.planned_run(settings).facts | {"seconds": {"total": 2.0}},
     )
     told = foreseen(capsys, "photos")
     assert told["seconds"] * told["jobs"] == 4 * len(names)

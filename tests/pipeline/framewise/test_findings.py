@@ -17,9 +17,12 @@ from clips import dissolve, moving, plain_answer
 from torch import Tensor
 
 from pipeline.cli.main import main
-from pipeline.framewise.findings import Findings, consecutive_ranges
+from pipeline.frame_ranges import consecutive_ranges
+from pipeline.framewise.findings import Findings
 from pipeline.framewise.recipe import Output, Recipe, validated
-from pipeline.tasks.transition.describe import anchor_warnings
+from pipeline.tasks.transition.transition_warnings import (
+    anchor_warnings,
+)
 from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.media.clip import Frames
 from stages.shots import Analysis, Shot, Transition

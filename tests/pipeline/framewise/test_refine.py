@@ -194,7 +194,7 @@ def test_a_run_that_cannot_be_refined_is_refused(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.usefixtures("there")
 def test_a_dry_run_says_where_a_second_round_goes() -> None:
-    facts = planned_run(asked("2:blue.png"))
+    facts = planned_run(asked("2:blue.png")).facts
     assert facts["out"] == "in-segment-2"
     assert facts["settings"]["hint"] == ["red.png", "2:blue.png"]
     assert not Path("in-segment-2").exists()

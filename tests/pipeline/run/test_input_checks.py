@@ -14,7 +14,8 @@ import torch
 from clips import moving
 
 from pipeline.batch import batch as batching
-from pipeline.cli.main import main, parse
+from pipeline.cli.main import main
+from pipeline.cli.parser import settings_from
 from pipeline.run.inputs import check_inputs, device_warning, overrun_warning
 from pipeline.run.opening import open_checked
 from pipeline.settings import Settings
@@ -61,7 +62,7 @@ def test_an_input_that_is_given_twice_is_refused(tmp_path: Path) -> None:
         UsageError,
         match=r"link\.png: is given twice \(1\.png is the same file\); give each input once",
     ):
-        open_checked(parse("run", ["1.png", "link.png"]))
+        open_checked(settings_from("run", ["1.png", "link.png"]))
 
 
 def test_several_videos_and_folders_among_files_are_refused(

@@ -6,7 +6,10 @@ import itertools
 
 import pytest
 
-from pipeline.tasks.transition.describe import search_warnings, unseparated_warnings
+from pipeline.tasks.transition.transition_warnings import (
+    search_warnings,
+    unseparated_warnings,
+)
 from stages.shots import Analysis, Shot, Transition
 
 ONE = Analysis(10, (Shot(0, 9),), ())
