@@ -189,7 +189,7 @@ def _folder_state(
     identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
     action = folder.decide(identity, request_of(settings), versions=version_fingerprint())
     if action != "leave" and folder.path.is_dir():
-        folder.refuse_foreign_files(roles, file_names(settings.timeline))
+        folder.refuse_foreign_files(identity, roles, file_names(settings.timeline))
     return FOLDER_SENTENCES[action], action != "leave"
 
 

@@ -201,7 +201,7 @@ class RunFolder:
             self.drop_work()
             return False
         self.restarted = action == "anew"
-        self.refuse_foreign_files(roles, extra, folders=_has_picture_folders(identity))
+        self.refuse_foreign_files(identity, roles, extra)
         # Delete files that an interrupted run had published; they are written again. Where there
         # is a manifest, nothing of the new run was published: those files belong to the finished
         # run and stay.
@@ -304,16 +304,16 @@ class RunFolder:
         file.replace(target)
 
     def refuse_foreign_files(
-        self, roles: tuple[str, ...], extra: Collection[str] = (), *, folders: bool = False
+        self, identity: Identity, roles: tuple[str, ...], extra: Collection[str] = ()
     ) -> None:
         """Raise UsageError where a file of another origin has a name that this run may need.
 
-        roles, extra: as of :meth:`prepare`. folders: whether layers are folders of pictures.
+        Arguments as of :meth:`prepare`.
         """
         record, manifest = read_json(self.work / RECORD), read_json(self.path / MANIFEST)
         known = {*files_of(record or {}), *files_of(manifest or {})}
         needed = [*files_with_names(self.path, roles, extra), *files_of_report(self.path / REPORT)]
-        if folders:
+        if _has_picture_folders(identity):
             needed += picture_folders(self.path, roles, manifest or {})
         for entry in needed:
             if entry.relative_to(self.path).as_posix() not in known:

@@ -268,8 +268,16 @@ def test_a_folder_that_a_run_refuses_is_refused_too(capsys: pytest.CaptureFixtur
     Path("taken/clear.mp4").write_text("mine")
     Path("other/manifest.json").write_text("{}")
     Path("file").touch()
+    Path("pictures/clear").mkdir(parents=True)
+    Path("pictures/clear/notes.txt").write_text("mine")
     for out, more, status, says in (
         ("taken", [], 2, "taken/clear.mp4: is in the way and not from a run of ours"),
+        (
+            "pictures",
+            ["--codec", "png"],
+            2,
+            "pictures/clear: is in the way and not from a run of ours",
+        ),
         ("other", ["--overwrite"], 2, "is not one of ours"),
         ("file", [], 1, "file: cannot be used as the run's folder (is a file)"),
     ):
