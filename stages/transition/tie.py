@@ -19,28 +19,25 @@ from torch import Tensor
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture
 from stages.motion.carry import CarriedLayers
-from stages.motion.flow import box, lookup, warp, warp_rows
+from stages.motion.flow import warp_rows
 from stages.optim.descent import OnStep, part_of_fit
 from stages.optim.threads import bands, map_in_threads, pays_in_threads
-from stages.transition.reconcile import clarity, mix_offers
+from stages.transition.reconcile import mix_offers
 from stages.transition.tie_fit import fit_ties
+from stages.transition.tie_weights import (
+    WeighTies,
+    brought,
+    weigh_by_difference,
+    weigh_by_spread,
+)
 from stages.transition.ties import FrameTies, find_ties, tied_frames
 
 PASSES = 4
 """Passes through the frames in a solution, forwards and backwards in turn."""
 
-LEAST_ERROR = 0.01
-"""Smallest error assumed for a tie, in values of [0, 1]."""
-
-DOUBLING_DISTANCE = 5
-"""Distance in frames at which the squared error assumed for a tie is twice that of a near one."""
-
-TIE_SCALE = 0.01
-"""Scale of a tie's weight, so that the most reliable one weighs about 100."""
-
-ROBUST_FROM = 10
-"""Squared error, in units of ``LEAST_ERROR²``, from which a tie's error counts by its absolute
-value and no longer by its square."""
+ROBUST_FROM = 1e-3
+"""Squared error, in squared values of [0, 1], from which a tie's error counts by its absolute value
+and no longer by its square."""
 
 TIED_SHARE = 2 / 3
 """Share of the tied layers, 0 to 1, in their mean with the layers before. On six dissolves 1 / 2
@@ -52,12 +49,6 @@ FRAME_WEIGHT = 5e4
 CURRENT_WEIGHT = 1.0
 """Weight of a frame's current value, relative to a tie's weight."""
 
-ERROR_RADIUS = 2
-"""Radius, in pixels, of the square over which a tie's error is averaged."""
-
-INSIDE = 1.01
-"""Largest coordinate at which a flow still leads into the picture, whose edges are at -1 and 1."""
-
 MOST_PIXELS = 20_000_000
 """Most pixels of all ties of a scene at the finest level. It bounds the memory of their flows."""
 
@@ -65,19 +56,24 @@ SCALES = (1, 2, 4, 8, 16, 32, 64)
 """Divisors of the sides that a level may have."""
 
 
-def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> Pair:
+def solve(
+    mixture: Mixture,
+    layers: Pair,
+    ties: tuple[FrameTies, FrameTies],
+    weigh: WeighTies = weigh_by_difference,
+) -> Pair:
     """Return the layers that agree with their ties and mix to the input, over the window.
 
     They are solved for in closed form, frame by frame, in :data:`PASSES` passes. The weights of the
-    ties stay as they are at the beginning, see :func:`_tie_weights`.
+    ties stay as they are at the beginning.
 
     layers: both scenes over the window, ``(N, 3, H, W)``; the result has the same shape.
-    ties: of the outgoing and of the incoming scene.
+    ties: of the outgoing and of the incoming scene. weigh: the rule by which they are weighed.
     """
     solved = layers[0].clone(), layers[1].clone()
     count = len(ties[0].frames)
     parallel = pays_in_threads(layers[0][0])
-    weights = _all_tie_weights(mixture, solved, ties, parallel=parallel)
+    weights = _all_tie_weights(mixture, solved, ties, weigh, parallel=parallel)
     for number in range(PASSES):
         places = range(count)
         for place in places if number % 2 == 0 else reversed(places):
@@ -123,43 +119,22 @@ def _solve_rows(
 
 
 def _all_tie_weights(
-    mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies], *, parallel: bool
+    mixture: Mixture,
+    layers: Pair,
+    ties: tuple[FrameTies, FrameTies],
+    weigh: WeighTies,
+    *,
+    parallel: bool,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return the weights ``(K, 1, H, W)`` of the ties of every mixed frame, for both scenes."""
     count = len(ties[0].frames)
     jobs = [
-        (
-            layer,
-            tie,
-            place,
-            clarity(mixture, side, mixture.first + place, tie.frames[place].tolist()),
-        )
+        (side, layer, tie, place)
         for side, layer, tie in zip(SIDES, layers, ties, strict=True)
         for place in range(count)
     ]
-    weights = map_in_threads(lambda job: _tie_weights(mixture.first, *job), jobs, parallel=parallel)
+    weights = map_in_threads(lambda job: weigh(brought(mixture, *job)), jobs, parallel=parallel)
     return weights[:count], weights[count:]
-
-
-def _tie_weights(first: int, layer: Tensor, tie: FrameTies, place: int, clear: Tensor) -> Tensor:
-    """Return the weights ``(K, 1, H, W)`` of the ties of mixed frame number ``place``.
-
-    A tie weighs ``TIE_SCALE c / (e + LEAST_ERROR² (1 + d / DOUBLING_DISTANCE))``. Here e is the
-    mean squared difference, around a pixel, between the value that it brings and the layer, d its
-    distance in frames, and c how clear the scene is where it leads to. It weighs nothing where its
-    flow leaves the picture.
-
-    first: the first mixed frame. clear: c of each tie, ``(K, 1, 1, 1)``, as
-        :func:`stages.transition.reconcile.clarity` returns it.
-    """
-    frame = first + place
-    flow = tie.flow(place, (layer.shape[-2], layer.shape[-1]))
-    brought = warp(layer[tie.frames[place].to(layer.device)], flow)
-    error = box(((brought - layer[frame]) ** 2).mean(1, keepdim=True), ERROR_RADIUS)
-    distance = (tie.frames[place] - frame).abs().view(-1, 1, 1, 1).to(layer.device)
-    inside = lookup(flow).abs().amax(-1)[:, None] <= INSIDE
-    assumed = error + LEAST_ERROR**2 * (1 + distance / DOUBLING_DISTANCE)
-    return TIE_SCALE * clear / assumed * inside
 
 
 def _offered_value(layer: Tensor, frame: int, ties: _TiesOfFrame, rows: slice) -> Pair:
@@ -173,10 +148,10 @@ def _offered_value(layer: Tensor, frame: int, ties: _TiesOfFrame, rows: slice) -
     # One tie at a time and in place, so that the temporaries stay in the processor's cache.
     flows, weights = ties.flows[..., rows, :], ties.weights[..., rows, :]
     for other, flow, weight in zip(ties.frames, flows, weights, strict=True):
-        brought = warp_rows(layer[other], flow, rows.start)
-        robust = (current - brought).square_().div_(ROBUST_FROM * LEAST_ERROR**2)
+        offer = warp_rows(layer[other], flow, rows.start)
+        robust = (current - offer).square_().div_(ROBUST_FROM)
         robust = robust.add_(1).rsqrt_().mul_(weight)
-        total.addcmul_(robust, brought)
+        total.addcmul_(robust, offer)
         trust += robust
     return total.div_(trust), trust
 
@@ -210,7 +185,9 @@ def improve_by_ties(
     for number, level in enumerate(possible):
         note = part_of_fit(on_step, number, 1, len(possible))
         ties = fit_ties(mixture, layers, ties, level, seed=seed, device=device, on_step=note)
-        layers = solve(mixture, layers, ties)
+        is_last = number == len(possible) - 1
+        weigh = weigh_by_spread if is_last else weigh_by_difference
+        layers = solve(mixture, layers, ties, weigh)
     return layers
 
 
