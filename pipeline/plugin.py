@@ -24,12 +24,12 @@ from pipeline.task import (
     Task,
     WrittenLayer,
 )
-from stages.checkpoint import CheckpointStore
 from stages.context import ExpectedQuality, FitSettings, Note, Separation, SeparationContext
 from stages.diagnosis import ClipSample, Diagnosis, verdict_of
 from stages.errors import FitError, UnlayerError, UsageError
 from stages.motion.flow import flows, warp
 from stages.occlusion import Occlusion
+from stages.storage.checkpoint import CheckpointStore
 
 __all__ = [
     "API_VERSION",

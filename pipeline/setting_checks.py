@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.codecs import check_codec
 from pipeline.values import check_order, check_spans
 from stages.errors import UsageError
-from stages.presets import NETWORKS_ALONE
+from stages.setting_values import NETWORKS_ALONE
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings

@@ -40,7 +40,7 @@ from pipeline.values import (
     parse_whole_number,
     plain,
 )
-from stages.presets import PRESETS
+from stages.setting_values import PRESETS
 
 INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.framewise.recipe import Recipe
-    from stages.checkpoint import Checkpoints
     from stages.context import ExpectedQuality
     from stages.diagnosis import ClipSample, Diagnosed, Diagnosis
     from stages.media.read import Clip
     from stages.media.stored_frame import StoredFrame
     from stages.optim.loss_curves import Curves
+    from stages.storage.checkpoint import Checkpoints
 
 TASK_OPTIONS = (
     "alpha",

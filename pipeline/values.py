@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.near_words import did_you_mean
 from stages.errors import UsageError
-from stages.thing_count import MOST_THINGS
+from stages.setting_values import MOST_THINGS
 
 MAX_NUMBER = 1e8
 """Largest number that an option takes. As seconds it is about three years; with a longer budget,

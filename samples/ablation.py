@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -154,40 +154,53 @@ def uncoupled() -> Iterator[None]:
         yield
 
 
-def _alike() -> Any:
+def equally_distributed() -> Any:
     """Distribute the residual of carried layers equally, inside the block."""
     return mock.patch.object(
         alternate, "reconcile", lambda mixture, layers: project(mixture, *layers)
     )
 
 
-def _patched(name: str, value: float) -> Callable[[], Any]:
+def with_constant(name: str, value: float) -> Callable[[], Any]:
+    """Return what gives a constant of :mod:`stages.transition.alternate` another value."""
     return lambda: mock.patch.object(alternate, name, value)
 
 
 WHOLE = PLANS["balanced"]
 STILL = replace(WHOLE, levels=(), fit_steps=0, turns=0, ties=())
-ROWS: dict[str, tuple[Callable[[Case], Pair], Sequence[Callable[[], Any]]]] = {
-    "everything": (lambda given: by_plan(given, WHOLE), ()),
-    "without motion through the mixture": (
-        lambda given: by_plan(given, replace(WHOLE, levels=())),
-        (),
-    ),
-    "the residual distributed equally": (lambda given: by_plan(given, WHOLE), (_alike,)),
-    "without networks": (lambda given: by_plan(given, replace(WHOLE, fit_steps=0)), ()),
-    "without sweeps": (lambda given: by_plan(given, replace(WHOLE, turns=0)), ()),
-    "without ties": (lambda given: by_plan(given, replace(WHOLE, ties=())), ()),
-    "without sweeps and ties": (lambda given: by_plan(given, replace(WHOLE, turns=0, ties=())), ()),
-    "without anchors": (lambda given: by_plan(given, WHOLE), (_patched("ANCHOR", 0.0),)),
-    "networks also where motion is trusted": (
-        lambda given: by_plan(given, WHOLE),
-        (_patched("OPEN", 2.0),),
-    ),
-    "networks alone": (by_networks, ()),
-    "networks alone, noise not coupled": (by_networks, (uncoupled,)),
-    "nothing: the last clean frames, held": (lambda given: by_plan(given, STILL), ()),
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table.
+
+    plan: makes the layers; ``None``: networks alone make them. change: a context in which it runs.
+    """
+
+    plan: Plan | None = WHOLE
+    change: Callable[[], Any] = nullcontext
+
+    def layers(self, given: Case) -> Pair:
+        """Return both layers of a case."""
+        with self.change():
+            return by_networks(given) if self.plan is None else by_plan(given, self.plan)
+
+
+ROWS: dict[str, Row] = {
+    "everything": Row(),
+    "without motion through the mixture": Row(replace(WHOLE, levels=())),
+    "the residual distributed equally": Row(change=equally_distributed),
+    "without networks": Row(replace(WHOLE, fit_steps=0)),
+    "without sweeps": Row(replace(WHOLE, turns=0)),
+    "without ties": Row(replace(WHOLE, ties=())),
+    "without sweeps and ties": Row(replace(WHOLE, turns=0, ties=())),
+    "without anchors": Row(change=with_constant("ANCHOR", 0.0)),
+    "networks also where motion is trusted": Row(change=with_constant("OPEN", 2.0)),
+    "networks alone": Row(None),
+    "networks alone, noise not coupled": Row(None, uncoupled),
+    "nothing: the last clean frames, held": Row(STILL),
 }
-"""What runs, how the layers are made then, and what is changed meanwhile."""
+"""The rows by name, in the order of the table."""
 
 
 def score(layers: Pair, truth: Pair) -> float:
@@ -198,13 +211,9 @@ def score(layers: Pair, truth: Pair) -> float:
 
 def take_apart(given: Case, name: str) -> tuple[Pair, float]:
     """Return the layers of a row of :data:`ROWS`, and the seconds that it took."""
-    work, changed = ROWS[name]
-    with ExitStack() as stack:
-        for change in changed:
-            stack.enter_context(change())
-        began = time.monotonic()
-        layers = work(given)
-        return layers, time.monotonic() - began
+    began = time.monotonic()
+    layers = ROWS[name].layers(given)
+    return layers, time.monotonic() - began
 
 
 def main(names: Sequence[str] = ()) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.hint_regions import HintRegion
 from stages.occlusion import Occlusion
 from stages.optim.loss_curves import Curves, Trace
-from stages.presets import NETWORKS_ALONE
+from stages.setting_values import NETWORKS_ALONE
+from stages.storage.checkpoint import CheckpointStore, NoCheckpoints
 
 SPACES = ("auto", "gamma", "linear")
 """In what values layers add up: encoded values, linear light, or whichever fits better."""
@@ -34,7 +34,7 @@ class FitSettings:
     """The user's choices for one separation.
 
     preset: how much work to do, or which method to compare with; one of the names in
-        :data:`stages.presets.PRESETS`.
+        :data:`stages.setting_values.PRESETS`.
     seed: of all random numbers. device: where to fit.
     max_seconds: the time it may take; ``None`` for the preset's own amount of work.
     """

@@ -13,7 +13,7 @@ Tensors are ``(T, C, H, W)``, RGB in [0, 1].
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
@@ -109,13 +109,14 @@ class Border:
         return replace(
             context,
             hint=cropped(context.hint),
-            hint_regions=tuple(self._regions(context.hint_regions)),
+            hint_regions=tuple(self._cropped_regions(context.hint_regions)),
             before={name: self.cropped(layer) for name, layer in context.before.items()},
             earlier_matte=cropped(context.earlier_matte),
             origin=(self.top, self.left),
         )
 
-    def _regions(self, regions: tuple[HintRegion, ...]) -> list[HintRegion]:
+    def _cropped_regions(self, regions: tuple[HintRegion, ...]) -> list[HintRegion]:
+        """Return the regions without the border, as far as any of them is left."""
         inside = [replace(region, pixels=self.cropped(region.pixels)) for region in regions]
         return [region for region in inside if bool(region.pixels.any())]
 
@@ -150,7 +151,7 @@ def dark_border(frames: Tensor, ringing: int = RINGING) -> Border:
     rows = brightest.permute(1, 0, 2).flatten(1)
     columns = brightest.permute(2, 0, 1).flatten(1)
     sides = (rows, rows.flip(0), columns, columns.flip(0))
-    border = Border(*(_lines(side, ringing) for side in sides))
+    border = Border(*(_count_border_lines(side, ringing) for side in sides))
     return _beside_lit_edges(border, (brightest > DARK).any(0))
 
 
@@ -181,16 +182,16 @@ def _beside_lit_edges(border: Border, lit: Tensor) -> Border:
     return border
 
 
-def _lines(lines: Tensor, ringing: int) -> int:
+def _count_border_lines(lines: Tensor, ringing: int) -> int:
     """Return how many lines from the first on are a border.
 
     lines: ``(n, values)``. ringing: lines of it next to the picture that may be uneven.
     """
-    even, _ = _even_and_bright_end(lines[:1])
+    even, _ = _evenness_and_bright_end(lines[:1])
     if not bool(even):
         # Most pictures have no border, and quantiles of all lines take long.
         return 0
-    even, high = _even_and_bright_end(lines)
+    even, high = _evenness_and_bright_end(lines)
     dark = _count_leading(high <= DARK)
     count = _count_leading(even)
     if dark - count <= ringing:
@@ -201,10 +202,10 @@ def _lines(lines: Tensor, ringing: int) -> int:
     return count if float(beyond.max() - high[:count].max()) >= STEP else 0
 
 
-def _even_and_bright_end(lines: Tensor) -> tuple[Tensor, Tensor]:
+def _evenness_and_bright_end(lines: Tensor) -> tuple[Tensor, Tensor]:
     """Return whether each of the lines ``(n, values)`` is even and dark, and its bright end."""
-    high = _quantile(lines, BRIGHTEST)
-    low = _quantile(lines, 1 - BRIGHTEST)
+    high = _line_quantile(lines, BRIGHTEST)
+    low = _line_quantile(lines, 1 - BRIGHTEST)
     return (high <= DARK) & (high - low <= EVEN), high
 
 
@@ -213,7 +214,7 @@ def _count_leading(holds: Tensor) -> int:
     return int(holds.int().cumprod(0).sum())
 
 
-def _quantile(lines: Tensor, part: float) -> Tensor:
+def _line_quantile(lines: Tensor, part: float) -> Tensor:
     """Return a quantile of each line ``(n, values)``, of any number of values."""
     return lines.kthvalue(1 + round(part * (lines.shape[1] - 1)), 1).values
 
@@ -225,7 +226,7 @@ class BorderWatch:
     It looks only at the lines that were dark so far, so a clip without a border costs nothing.
     """
 
-    _dark: Border | None = field(default=None)
+    _dark: Border | None = None
 
     def add(self, frame: Tensor) -> None:
         """Take the next frame ``(3, H, W)``."""
@@ -253,10 +254,10 @@ def dark_lines(frame: Tensor, at_most: Border | None = None) -> Border:
     height, width = frame.shape[-2:]
     most = at_most or Border(height, height, width, width)
     return Border(
-        _dark_lines(frame[:, : most.top], 1),
-        _dark_lines(frame[:, height - most.bottom :].flip(1), 1),
-        _dark_lines(frame[..., : most.left], 2),
-        _dark_lines(frame[..., width - most.right :].flip(2), 2),
+        _count_dark_lines(frame[:, : most.top], 1),
+        _count_dark_lines(frame[:, height - most.bottom :].flip(1), 1),
+        _count_dark_lines(frame[..., : most.left], 2),
+        _count_dark_lines(frame[..., width - most.right :].flip(2), 2),
     )
 
 
@@ -270,7 +271,7 @@ def even_border(sample: Tensor, dark: Border, ringing: int = RINGING) -> Border:
     return dark_border(sample, ringing).within(dark).paired() if dark else Border()
 
 
-def _dark_lines(strip: Tensor, axis: int) -> int:
+def _count_dark_lines(strip: Tensor, axis: int) -> int:
     """Return how many lines from the first on are dark.
 
     strip: ``(3, h, w)``. axis: 1 where its lines are rows, 2 where they are columns.

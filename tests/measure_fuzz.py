@@ -44,9 +44,9 @@ from pipeline.cli.main import main as cli
 from pipeline.config import read_config
 from pipeline.framewise.hint import HintSource
 from pipeline.hint_arguments import HintArgument
-from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.read import open_clip
+from stages.storage.checkpoint import Checkpoints
 
 SECONDS = 20.0
 """Processor time in seconds; if a file takes longer, it counts as a hang."""

@@ -21,9 +21,14 @@ MEDIA = tuple(
         "deinterlace",
         "describe",
         "encoder_frames",
+        "filter_graph",
         "input_checks",
+        "input_tracks",
+        "layer_sink",
+        "library_errors",
         "chroma_place",
         "mux",
+        "orientation",
         "picture_file",
         "read",
         "stored_frame",
@@ -34,7 +39,7 @@ MEDIA = tuple(
     )
 )
 # The folders of `stages` that every stage may use. The other folders are one task's own.
-SHARED = {"media", "motion", "optim", "mixing", "kinds", "published", "coupled"}
+SHARED = {"media", "motion", "optim", "mixing", "kinds", "published", "coupled", "storage"}
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 # Folders of tests that no folder of the sources has, and why.
 OWN_FOLDERS = {

@@ -17,13 +17,13 @@ from pipeline.run.folder_names import folder_word, short_name
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_record import MANIFEST, RECORD, WORK, identity_of, names_of, read_json
 from pipeline.settings import Settings
-from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.picture_folders import SUFFIXES as PICTURE_SUFFIXES
 from stages.media.picture_folders import is_sequence
 from stages.media.picture_metadata import stored_size
 from stages.media.read import open_clip
 from stages.media.sniff import printable
+from stages.storage import safe_files
 
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .ts .mts .m2ts .vob .wmv .asf .flv .f4v .3gp "

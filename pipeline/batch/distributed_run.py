@@ -32,10 +32,10 @@ from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job
 from pipeline.tasks import check_options, find_task
-from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
+from stages.storage import safe_files
 
 Warnings = list[str]
 

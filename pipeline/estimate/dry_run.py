@@ -36,11 +36,11 @@ from pipeline.settings import Settings
 from pipeline.task import Budget, DryRun, Estimate, Job, Task
 from pipeline.tasks import check_options, find_task
 from pipeline.timeline.write import check_rate, file_names
-from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
+from stages.storage.checkpoint import Checkpoints
 
 COUNT_SECONDS = 5.0
 """Seconds after which counting the frames ends, where the header does not say how many."""

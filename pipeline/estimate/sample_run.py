@@ -16,9 +16,9 @@ from pipeline.runtime.scratch import save_frames
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job, Result, Task
 from pipeline.tasks import naming_package
-from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.read import Clip, open_clip
+from stages.storage.checkpoint import Checkpoints
 
 OTHER_STAGES = ("read", "survey", "write")
 """Stages in which nothing is separated."""

@@ -302,7 +302,7 @@ class LayerFiles:
             self.job.work / name,
             info or clip.info,
             format_of(output, self.job.settings, clip.info),
-            source=clip.companions(times[0], end, tracks=output.sound),
+            source=clip.source_span(times[0], end, tracks=output.sound),
             first_frame=first,
         )
 

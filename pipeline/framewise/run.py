@@ -29,13 +29,13 @@ from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.runtime.memory import halved_warning, retry_on_oom
 from pipeline.runtime.progress import Step
 from pipeline.task import BenchClip, FitRecord, Job, Result, Task
-from stages.checkpoint import Checkpoints, CheckpointStore
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.dark_bars import Border
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
 from stages.media.sniff import printable
 from stages.optim.loss_curves import Curves, Trace, joined, placed, thinned
+from stages.storage.checkpoint import Checkpoints, CheckpointStore
 
 __all__ = ["Output", "Recipe", "layered_task", "run_layered"]
 

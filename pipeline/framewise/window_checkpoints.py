@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stages.checkpoint import Checkpoints
 from stages.context import ExpectedQuality, Note, Separation, SeparationContext
 from stages.media.clip import Frames
 from stages.occlusion import Occlusion
+from stages.storage.checkpoint import Checkpoints
 
 WINDOWS_OF_RESERVE = 4
 """Windows whose checkpoints must fit on the disk for one to be kept."""

@@ -33,10 +33,10 @@ from pipeline.runtime.run_record import (
     write_json,
 )
 from pipeline.settings import Settings
-from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 from stages.media.read import Clip, open_clip
 from stages.media.sniff import printable
+from stages.storage import safe_files
 
 TEMPORARY = ".report-again-"
 """Beginning of the name of the folder in which a report is made again."""

@@ -14,7 +14,7 @@ from pipeline.report.watch import SeenFrames
 from pipeline.runtime.progress import Step
 from pipeline.runtime.run_record import REPORT
 from pipeline.task import Job
-from stages import safe_files
+from stages.storage import safe_files
 
 PAGE = "report.html"
 LOSSES = "losses.json"

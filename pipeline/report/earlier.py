@@ -10,7 +10,7 @@ from pipeline.report.facts import RunFacts
 from pipeline.report.media import input_picture
 from pipeline.report.tracks import Span, Track, link
 from pipeline.runtime.run_record import REPORT, read_json
-from stages import safe_files
+from stages.storage import safe_files
 
 DATA = "data.json"
 """File of the report that lists its tracks."""

@@ -20,9 +20,9 @@ from pipeline.runtime.run_record import (
     report_name,
     steps_of,
 )
-from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
+from stages.storage import safe_files
 
 INDEX = "index.html"
 

@@ -15,12 +15,13 @@ from pipeline.report.facts import LayerFact, ReportedRun, RunFacts
 from pipeline.report.previews import MadePreview, encode_preview, preview_name
 from pipeline.report.tracks import Span, Track, fitting, link, spans_within
 from pipeline.runtime.run_record import REPORT
-from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.color_tags import ColorTags
-from stages.media.read import Clip, choose_stream, open_clip, open_media
+from stages.media.decode import choose_stream, open_media
+from stages.media.read import Clip, open_clip
 from stages.media.thumbnails import Picture, levels
 from stages.motion.flow import within_side
+from stages.storage import safe_files
 
 SIDE = 960
 """Pixels of a preview's longer side, at most."""

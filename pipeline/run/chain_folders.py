@@ -27,9 +27,9 @@ from pipeline.runtime.run_record import (
 from pipeline.settings import Settings
 from pipeline.tasks import AUTO, find_task
 from pipeline.timeline.write import add_timelines, check_rate
-from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.clip import ClipInfo
+from stages.storage import safe_files
 
 _STEP = re.compile(r"\d\d-[a-z][\w-]*", re.ASCII)
 """The name of a step's folder, as :func:`pipeline.run.chain_plan.step_folder` makes it."""

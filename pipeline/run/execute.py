@@ -45,12 +45,12 @@ from pipeline.timeline.write import (
     variable_rate_warning,
     write_timelines,
 )
-from stages import safe_files
-from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
+from stages.storage import safe_files
+from stages.storage.checkpoint import Checkpoints
 
 BuildManifest = Callable[[Sequence[str], str | None], dict[str, Any]]
 """Returns the manifest, given the names of the report's files and of the run's thumbnail."""

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.errors import UnlayerError
-from stages.media.read import sha256
-from stages.media.sniff import printable
+from stages.media.sniff import printable, sha256
 
 FileState = tuple[int, int, int, int] | None
 """A file's device, inode, size in bytes and time of the last change in ns; ``None`` if gone."""

@@ -26,7 +26,8 @@ from pipeline.runtime.run_record import HINT, REFINED, SCHEMA, Identity, identit
 from pipeline.settings import Settings
 from pipeline.task import FitRecord, Result, WrittenLayer
 from stages.media.clip import ClipInfo
-from stages.media.read import Clip, open_clip, sha256
+from stages.media.read import Clip, open_clip
+from stages.media.sniff import sha256
 from stages.optim.threads import workers
 
 SPACE_NAMES = {"gamma": "encoded values", "linear": "linear light"}

@@ -19,11 +19,11 @@ from torch import Tensor
 from pipeline.hint_arguments import HintArgument, parse_hint
 from pipeline.runtime.run_record import HINT, MANIFEST, flat_name, identity_of, read_json
 from pipeline.settings import HINTS, Settings
-from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 from stages.media.clip import ClipInfo
-from stages.media.read import Clip, open_clip, sha256
-from stages.media.sniff import printable
+from stages.media.read import Clip, open_clip
+from stages.media.sniff import printable, sha256
+from stages.storage import safe_files
 
 MATTE = "matte"
 """The role of the layers that are read."""

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from stages import safe_files
 from stages.errors import UnlayerError
+from stages.storage import safe_files
 
 
 def locked_file(path: Path) -> IO[bytes]:

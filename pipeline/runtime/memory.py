@@ -14,10 +14,10 @@ import torch
 
 from pipeline.runtime.system_limits import machine_memory, value_of
 from pipeline.settings import Settings
-from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
 from stages.media.clip import ClipInfo
 from stages.media.sniff import printable
+from stages.storage.checkpoint import Checkpoints
 
 T = TypeVar("T")
 

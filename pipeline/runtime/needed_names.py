@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.runtime.run_record import WORK
 from pipeline.runtime.sequences import foreign_entry, sequences_of
-from stages import safe_files
+from stages.storage import safe_files
 
 REPORT_SUFFIXES = (".mp4", ".jpg", ".json")
 """The suffixes of the files in the report's folder."""

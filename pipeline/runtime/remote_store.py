@@ -19,9 +19,9 @@ from typing import Any
 
 from pipeline.near_words import did_you_mean
 from pipeline.runtime.run_record import KEPT, MANIFEST, RECORD, WORK, WRITTEN, files_of
-from stages import safe_files
 from stages.errors import UnlayerError, UsageError
-from stages.safe_files import PART
+from stages.storage import safe_files
+from stages.storage.safe_files import PART
 
 CHECKPOINTS = f"{WORK}/{KEPT}"
 """The folder of the checkpoints, inside the run's folder."""

@@ -37,8 +37,8 @@ from pipeline.runtime.run_record import (
     write_json,
 )
 from pipeline.runtime.sequences import remove_sequence, sequences_of
-from stages import safe_files
 from stages.errors import UnlayerError, UsageError
+from stages.storage import safe_files
 
 State = Literal["new", "finished", "interrupted"]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages import safe_files
+from stages.storage import safe_files
 
 SCHEMA = 1
 """The version of the manifest's schema."""

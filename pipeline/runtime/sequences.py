@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runtime.run_record import entries_of
-from stages import safe_files
+from stages.storage import safe_files
 
 _NUMBERED = re.compile(r"\d{6,}\.(?:png|tif|exr|jpg)")
 """Names of the files in a sequence."""

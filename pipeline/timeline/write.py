@@ -14,10 +14,10 @@ from pipeline.runtime.run_record import MANIFEST, read_json, texts_of, write_jso
 from pipeline.timeline.build import timeline_of_run, timeline_of_source
 from pipeline.timeline.formats import find_format
 from pipeline.timeline.model import EditTimeline
-from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 from stages.media.clip import ClipInfo
 from stages.media.sniff import printable
+from stages.storage import safe_files
 
 LISTED = "timelines"
 """The manifest's key for the names of these files."""

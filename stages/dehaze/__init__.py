@@ -8,5 +8,6 @@ Start reading at :mod:`stages.dehaze.layers`, which has the steps of a window. T
 - ``floors`` measures how dark the darkest things are, and ``evidence`` says how much of what may be
   haze is believed.
 - ``veil`` fits the transmission. ``model`` has the equations of haze and the guided filter.
-- ``alone`` has the presets that have networks alone, and ``diagnose`` says whether haze is there.
+- ``networks_alone`` has the presets without other evidence, and ``diagnose`` says whether haze is
+  there.
 """

@@ -65,12 +65,12 @@ def find_airlight(frames: Tensor, black: float) -> tuple[Tensor, float]:
     size = frames.shape[-2], frames.shape[-1]
     patch = _patches(frames)
     airlight = with_many = torch.ones(1, 3, 1, 1)
-    log: Tensor | None = None
+    log_transmission: Tensor | None = None
     in_view = 0.0
     for number in range(ROUNDS):
         turns = LATER_TURNS if number else FIRST_TURNS
-        log = envelope(frames, airlight, start=log, turns=turns)
-        transmission = resize(transmission_of(log, black), size)
+        log_transmission = envelope(frames, airlight, start=log_transmission, turns=turns)
+        transmission = resize(transmission_of(log_transmission, black), size)
         few, many = _bounds(frames, transmission.clamp(LEAST_THROUGH, MOST_THROUGH))
         in_view = min(1.0, max(0.0, float((patch - few).mean()) / CLEAR_EXCESS))
         airlight, with_many = torch.maximum(few, patch), torch.maximum(many, patch)

@@ -26,11 +26,11 @@ from stages.dehaze.veil import grid_size
 from stages.motion.flow import resize
 
 
-def find_field(frames: Tensor, airlight: Tensor, black: float, seen: float) -> Tensor:
+def find_field(frames: Tensor, airlight: Tensor, black: float, in_view: float) -> Tensor:
     """Estimate the airlight's field ``(1, 3, h, w)``; without evidence return ``airlight`` itself.
 
     frames: working pictures ``(T, 3, H, W)``. airlight: the one colour, ``(1, 3, 1, 1)``. black:
-    see :func:`stages.dehaze.veil.transmission_of`. seen: how sure it is that the airlight is in
+    see :func:`stages.dehaze.veil.transmission_of`. in_view: how sure it is that the airlight is in
     view, 0 to 1, from :func:`stages.dehaze.airlight.find_airlight`; otherwise an even place is
     rather a lit wall.
     """
@@ -39,7 +39,7 @@ def find_field(frames: Tensor, airlight: Tensor, black: float, seen: float) -> T
         return airlight
     offset = resize(frames, grid_size(size)).clamp_min(1e-3).log().double() - airlight.log()
     opaque = opaque_places(frames, offset)
-    trust = trust_in_sky(opaque, seen)
+    trust = trust_in_sky(opaque, in_view)
     if trust == 0:
         return field_by_highlights(frames, airlight, black)
     return field_by_sky(frames, airlight, offset, opaque, trust)

@@ -71,13 +71,14 @@ def opaque_places(frames: Tensor, offset: Tensor) -> Tensor:
     return even * reached(candidates, brightness > SEED_BRIGHTNESS)
 
 
-def trust_in_sky(opaque: Tensor, seen: float) -> float:
+def trust_in_sky(opaque: Tensor, in_view: float) -> float:
     """Return how far opaque places are believed to show the airlight, 0 to 1.
 
-    opaque: from :func:`opaque_places`. seen: how sure it is that the airlight is in view, 0 to 1.
+    opaque: from :func:`opaque_places`. in_view: how sure it is that the airlight is in view, from 0
+    to 1.
     """
-    in_view = fraction_between(seen, DOUBTED_VIEW, BELIEVED_VIEW)
-    return in_view * fraction_between(float(opaque.mean()), DOUBTED_PART, BELIEVED_PART)
+    is_large = fraction_between(float(opaque.mean()), DOUBTED_PART, BELIEVED_PART)
+    return fraction_between(in_view, DOUBTED_VIEW, BELIEVED_VIEW) * is_large
 
 
 def field_by_sky(

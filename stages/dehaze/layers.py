@@ -12,6 +12,7 @@ is lost.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -22,15 +23,15 @@ from torch import Tensor
 
 from stages.context import FORCED, Note, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
-from stages.dehaze.alone import (
-    coupled_transmission,
-    published_airlight,
-    published_transmission,
-)
 from stages.dehaze.evidence import evidence
 from stages.dehaze.field import find_field
 from stages.dehaze.floors import find_floors
 from stages.dehaze.model import guided, least_transmission, over_picture, rounded
+from stages.dehaze.networks_alone import (
+    coupled_transmission,
+    published_airlight,
+    published_transmission,
+)
 from stages.dehaze.veil import MotionTies, envelope, find_ties, transmission_of
 from stages.dehaze.veil_color import veil_color
 from stages.diagnosis import spread
@@ -111,10 +112,10 @@ def _surveyed(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
         return DehazeSurvey(airlight, steps=steps)
     small = shrunk(spread(sample, SURVEYED_FRAMES), context.working_pixels(WORK_PIXELS))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
-    airlight, opaque = find_airlight(small, black)
+    airlight, in_view = find_airlight(small, black)
     floors = find_floors(small, airlight)
-    field = find_field(small, rounded(veil_color(floors, airlight)), black, opaque)
-    black = max(black, BLACK + (GRAY_BLACK - BLACK) * opaque)
+    field = find_field(small, rounded(veil_color(floors, airlight)), black, in_view)
+    black = max(black, BLACK + (GRAY_BLACK - BLACK) * in_view)
     return DehazeSurvey(field, black, evidence(floors))
 
 
@@ -145,9 +146,8 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         return _untouched(frames, facts.airlight, found=facts.sure > 0)
     size = (frames.shape[-2], frames.shape[-1])
     airlight = over_picture(facts.airlight, size)
-    figures: dict[str, float] = {}
     with clocked(seconds, "transmission"):
-        working, turns = _working_transmission(frames, facts, context, figures)
+        working = _working_transmission(frames, facts, context)
     with clocked(seconds, "finish"):
         transmission, clear = _frames_at_full_size(frames, working, airlight, exponent, context)
     layers = {
@@ -159,17 +159,17 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "mean_transmission": float(transmission.mean()),
         "power": exponent,
-        "turns": float(turns),
+        "turns": float(working.turns),
         "untouched": 0.0,
-        **figures,
     }
+    if working.fit_steps is not None:
+        report["fit_steps"] = float(working.fit_steps)
     notes: tuple[Note, ...] = ()
     if is_forced:
         notes = (Note(FORCED, tuple(range(len(frames)))),)
-    if context.settings.is_published:
-        notes = shortened_notes(
-            int(figures["fit_steps"]), int(figures["whole_fit_steps"]), len(frames)
-        )
+    if working.whole_fit_steps is not None:
+        report["whole_fit_steps"] = float(working.whole_fit_steps)
+        notes = shortened_notes(working.fit_steps or 0, working.whole_fit_steps, len(frames))
     return Separation(layers, frozenset({"airlight"}), report, dict(seconds), notes=notes)
 
 
@@ -212,32 +212,38 @@ def _at_full_size(small: Tensor, transmission: Tensor, frame: Tensor, *, publish
 
 @dataclass(frozen=True)
 class _WorkingTransmission:
-    """Frames at the working size ``(T, 3, h, w)``, and their transmission ``(T, 1, h, w)``."""
+    """Frames at the working size ``(T, 3, h, w)``, and their transmission ``(T, 1, h, w)``.
+
+    turns: of the envelope's fit. fit_steps: of networks, where they found the transmission.
+    whole_fit_steps: those of the published fit without a time budget.
+    """
 
     frames: Tensor
     transmission: Tensor
+    turns: int = 0
+    fit_steps: int | None = None
+    whole_fit_steps: int | None = None
 
 
 def _working_transmission(
-    frames: Tensor, facts: DehazeSurvey, context: SeparationContext, figures: dict[str, float]
-) -> tuple[_WorkingTransmission, int]:
-    """Return the transmission of ``frames`` ``(T, 3, H, W)`` at the working size, and the turns.
-
-    figures: takes the steps of networks, where they find the transmission.
-    """
+    frames: Tensor, facts: DehazeSurvey, context: SeparationContext
+) -> _WorkingTransmission:
+    """Return the transmission of ``frames`` ``(T, 3, H, W)`` at the working size."""
     assert facts.airlight is not None
     if context.settings.is_published:
         drawn = published_transmission(frames, facts.airlight, context)
-        figures["fit_steps"] = float(facts.steps + drawn.steps)
-        figures["whole_fit_steps"] = 2.0 * drawn.full_steps
-        return _WorkingTransmission(drawn.guide, drawn.transmission), 0
+        return _WorkingTransmission(
+            drawn.guide,
+            drawn.transmission,
+            fit_steps=facts.steps + drawn.steps,
+            whole_fit_steps=2 * drawn.full_steps,
+        )
     if context.settings.preset == "coupled":
         drawn = coupled_transmission(frames, facts.airlight, context)
-        figures["fit_steps"] = float(drawn.steps)
-        return _WorkingTransmission(drawn.guide, drawn.transmission), 0
+        return _WorkingTransmission(drawn.guide, drawn.transmission, fit_steps=drawn.steps)
     small = shrunk(frames, context.working_pixels(WORK_PIXELS))
     transmission, turns = _fitted_transmission(small, facts, context)
-    return _WorkingTransmission(small, transmission), turns
+    return _WorkingTransmission(small, transmission, turns)
 
 
 def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
@@ -276,9 +282,9 @@ def _fitted_transmission(
         turns = context.checkpoints.compute_and_save("turns", within_budget)
     context.progress(0.2, "transmission")
     note = partial(context.trace.add, "transmission")
-    log = envelope(small, airlight, ties, turns=turns, on_step=note)
+    log_transmission = envelope(small, airlight, ties, turns=turns, on_step=note)
     size = (small.shape[-2], small.shape[-1])
-    return resize(transmission_of(log, facts.black), size), turns
+    return resize(transmission_of(log_transmission, facts.black), size), turns
 
 
 def _turns_within(budget: float, small: Tensor, airlight: Tensor, ties: MotionTies | None) -> int:
@@ -329,11 +335,11 @@ def _separated_one_by_one(frames: Tensor, context: SeparationContext) -> Separat
     for index in range(len(frames)):
         context.progress(index / len(frames), f"picture {index + 1} of {len(frames)}")
         one = frames[index : index + 1]
-        quiet = SeparationContext(
-            settings,
-            strength=context.strength,
-            trace=context.trace,
-            reduced=context.reduced,
+        quiet = replace(
+            context,
+            settings=settings,
+            progress=lambda fraction, note: None,
+            unordered=False,
             checkpoints=context.checkpoints.namespace(f"picture-{index + 1:03d}"),
         )
         first = replace(quiet, checkpoints=quiet.checkpoints.namespace("survey"))
@@ -343,9 +349,12 @@ def _separated_one_by_one(frames: Tensor, context: SeparationContext) -> Separat
     for part in parts:
         for name, spent in part.seconds.items():
             seconds[name] += spent
-    report = {
-        name: sum(part.report[name] for part in parts) / len(parts) for name in parts[0].report
-    }
+    # A picture that is left as it is has no figures of a fit.
+    figures: dict[str, list[float]] = defaultdict(list)
+    for part in parts:
+        for name, figure in part.report.items():
+            figures[name].append(figure)
+    report = {name: statistics.fmean(values) for name, values in figures.items()}
     notes = tuple(note.moved(index) for index, part in enumerate(parts) for note in part.notes)
     return Separation(layers, frozenset(), report, dict(seconds), notes=notes)
 

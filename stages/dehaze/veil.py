@@ -167,12 +167,12 @@ def _stiffness(frames: Tensor, airlight: Tensor) -> tuple[list[Tensor], list[Ten
     return stiffness, followed
 
 
-def transmission_of(log: Tensor, black: float) -> Tensor:
-    """Return the transmission ``(T, 1, h, w)`` in (0, 1] of an envelope of the same shape.
+def transmission_of(log_transmission: Tensor, black: float) -> Tensor:
+    """Return the transmission ``(T, 1, h, w)`` in (0, 1] of an :func:`envelope` of this shape.
 
     black: how far the darkest things are from black, in log t.
     """
-    return (log + black).exp().clamp(0, 1).float()
+    return (log_transmission + black).exp().clamp(0, 1).float()
 
 
 def _add_transposed(total: Tensor, differences: list[Tensor]) -> Tensor:

@@ -153,6 +153,24 @@ Filter = Callable[[Tensor, float], Tensor]
 Placer = Callable[[float, float], Placement]
 """The placement for a progress and an aspect."""
 
+Direction = tuple[int, int]
+"""To the right and down, -1, 0 or 1 each."""
+
+_DIRECTIONS: dict[str, Direction] = {
+    "left": (-1, 0),
+    "right": (1, 0),
+    "up": (0, -1),
+    "down": (0, 1),
+}
+
+
+def in_all_directions(name: str, placer: Callable[[Direction], Placer]) -> dict[str, Placer]:
+    """Return the placers of an effect that moves to any side, by FFmpeg's names.
+
+    name: of the effect, before that of the direction. placer: returns the placer of a direction.
+    """
+    return {f"{name}{side}": placer(direction) for side, direction in _DIRECTIONS.items()}
+
 
 ThroughColor = Callable[[str, tuple[str | None, str | None]], str | None]
 """The name of a transition through a plain colour, from the colour and its halves' effects."""

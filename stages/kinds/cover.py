@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from stages.kinds.base import AffineMap, Placement, Placer, TransitionKind
+from stages.kinds.base import (
+    AffineMap,
+    Direction,
+    Placement,
+    Placer,
+    TransitionKind,
+    in_all_directions,
+)
 
 
-def _cover(right: int, down: int) -> Placer:
-    """Return the placement of a cover. right, down: its direction, 1, 0 or -1 each."""
+def _cover(direction: Direction) -> Placer:
+    """Return the placement of a cover in a direction."""
+    right, down = direction
 
     def place(progress: float, aspect: float) -> Placement:
         rest = 1 - progress
@@ -18,10 +26,5 @@ def _cover(right: int, down: int) -> Placer:
 KIND = TransitionKind(
     "cover",
     undo="placement",
-    effects={
-        "coverleft": _cover(-1, 0),
-        "coverright": _cover(1, 0),
-        "coverup": _cover(0, -1),
-        "coverdown": _cover(0, 1),
-    },
+    effects=in_all_directions("cover", _cover),
 )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from stages.kinds.base import AffineMap, Placement, Placer, TransitionKind
+from stages.kinds.base import (
+    AffineMap,
+    Direction,
+    Placement,
+    Placer,
+    TransitionKind,
+    in_all_directions,
+)
 
 
-def _push(right: int, down: int) -> Placer:
-    """Return the placement of a push. right, down: its direction, 1, 0 or -1 each."""
+def _push(direction: Direction) -> Placer:
+    """Return the placement of a push in a direction."""
+    right, down = direction
 
     def place(progress: float, aspect: float) -> Placement:
         rest = 1 - progress
@@ -21,11 +29,6 @@ def _push(right: int, down: int) -> Placer:
 KIND = TransitionKind(
     "push",
     undo="placement",
-    effects={
-        "slideleft": _push(-1, 0),
-        "slideright": _push(1, 0),
-        "slideup": _push(0, -1),
-        "slidedown": _push(0, 1),
-    },
+    effects=in_all_directions("slide", _push),
     resembles_pan=True,
 )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from stages.kinds.base import AffineMap, Placement, Placer, TransitionKind
+from stages.kinds.base import (
+    AffineMap,
+    Direction,
+    Placement,
+    Placer,
+    TransitionKind,
+    in_all_directions,
+)
 
 
-def _reveal(right: int, down: int) -> Placer:
-    """Return the placement of a reveal. right, down: its direction, 1, 0 or -1 each."""
+def _reveal(direction: Direction) -> Placer:
+    """Return the placement of a reveal in a direction."""
+    right, down = direction
 
     def place(progress: float, aspect: float) -> Placement:
         shift = (-right * progress, -down * progress * aspect)
@@ -18,10 +26,5 @@ def _reveal(right: int, down: int) -> Placer:
 KIND = TransitionKind(
     "reveal",
     undo="placement",
-    effects={
-        "revealleft": _reveal(-1, 0),
-        "revealright": _reveal(1, 0),
-        "revealup": _reveal(0, -1),
-        "revealdown": _reveal(0, 1),
-    },
+    effects=in_all_directions("reveal", _reveal),
 )

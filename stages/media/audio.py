@@ -1,88 +1,36 @@
-"""Write the audio of a layer: copy or encode the input's audio beside the picture.
-
-:class:`InputTracks` is what tracks of every kind have in common.
-"""
+"""Write the audio of a layer: copy or encode the input's audio beside the picture."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
-from stages.errors import DISK_FULL, UnlayerError
 from stages.media.clip import SourceSpan
 from stages.media.containers.base import AudioSupport, FileType
 from stages.media.decode import open_media
+from stages.media.input_tracks import InputTracks, seek_before
 from stages.media.labels import kept_track_tags
 from stages.media.sniff import printable
 
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 """Names of channel layouts by their number of channels."""
-WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
-"""Errors that the media library raises where it cannot write."""
-_PREROLL = 1  # seconds before a span's start from which audio is decoded
+PREROLL = 1
+"""Seconds before a span's start from which audio is decoded."""
 
 
-class InputTracks:
-    """Tracks of the input, of one kind, in a video file that is being written.
+class _Coder(NamedTuple):
+    """A layer's track that encodes, and what turns decoded audio into its format."""
 
-    A subclass adds them, sets ``_input`` and ``_packets``, and says what is lost with a fault.
-
-    container: the open file. file_type: how it holds such tracks.
-    """
-
-    def __init__(self, container: OutputContainer, file_type: FileType) -> None:
-        self._container = container
-        self._file_type = file_type
-        self._input: InputContainer | None = None
-        self._packets: Iterator[Packet[Any]] | None = None
-        self._next: Packet[Any] | None = None
-
-    def mux(self, until: Fraction | None) -> None:
-        """Write the packets up to ``until``, in seconds in the layer; ``None``: all of them.
-
-        A fault ends the tracks, but not the layer. Raises OSError where the disk is full.
-        """
-        while self._packets is not None:
-            try:
-                packet = self._next or next(self._packets, None)
-                self._next = packet
-                if packet is None:
-                    self._packets = None
-                    return
-                if (
-                    until is not None
-                    and packet.pts is not None
-                    and packet.pts * packet.time_base > until
-                ):
-                    return
-                self._next = None
-                set_muxer_times(packet, self._file_type)
-                self._container.mux(packet)
-            except (UnlayerError, *WRITE_ERRORS) as error:
-                if getattr(error, "errno", 0) in DISK_FULL:
-                    raise
-                self._tell_of_fault(error)
-                self._packets = None
-
-    def close(self) -> None:
-        """Close the input that the tracks come from."""
-        if self._input is not None:
-            self._input.close()
-            self._input = None
-
-    def _tell_of_fault(self, error: Exception) -> None:
-        """Tell the user that the tracks end with a fault."""
-        raise NotImplementedError
+    track: AudioStream
+    resampler: AudioResampler
 
 
 class AudioTracks(InputTracks):
@@ -105,7 +53,7 @@ class AudioTracks(InputTracks):
         self._span = span
         self._input = open_media(span.path)
         copies: dict[int, AudioStream] = {}
-        coders: dict[int, tuple[AudioStream, AudioResampler]] = {}
+        coders: dict[int, _Coder] = {}
         for source in self._input.streams.audio:
             if getattr(source, "codec_context", None) is None:
                 raise ValueError("no decoder here can read it")
@@ -114,7 +62,7 @@ class AudioTracks(InputTracks):
                 coders[source.index] = self._encoding_track(source, support)
             else:
                 copies[source.index] = copy
-        self._packets = self._audio(self._input, copies, coders)
+        self._packets = self._packets_within(self._input, copies, coders)
 
     def _copying_track(self, source: AudioStream, support: AudioSupport) -> AudioStream | None:
         """Return a new track for unchanged packets; ``None`` where the file cannot hold them."""
@@ -128,10 +76,8 @@ class AudioTracks(InputTracks):
         _label(track, source)
         return track
 
-    def _encoding_track(
-        self, source: AudioStream, support: AudioSupport
-    ) -> tuple[AudioStream, AudioResampler]:
-        """Return a new track that encodes, and what turns decoded audio into its format."""
+    def _encoding_track(self, source: AudioStream, support: AudioSupport) -> _Coder:
+        """Return a new track that encodes an input's audio."""
         is_supported = not support.rates or source.rate in support.rates
         rate = source.rate if is_supported else support.rates[0]
         track = self._container.add_stream(
@@ -143,21 +89,18 @@ class AudioTracks(InputTracks):
         track.codec_context.open()
         _label(track, source)
         frame_size = track.codec_context.frame_size
-        return track, AudioResampler(support.sample_format, track.layout, rate, frame_size)
+        resampler = AudioResampler(support.sample_format, track.layout, rate, frame_size)
+        return _Coder(track, resampler)
 
-    def _tell_of_fault(self, error: Exception) -> None:
+    def _report_fault(self, error: Exception) -> None:
         self._warnings.append(audio_warning(self._span.path, error))
 
-    def _audio(
-        self,
-        source: InputContainer,
-        copies: dict[int, AudioStream],
-        coders: dict[int, tuple[AudioStream, AudioResampler]],
+    def _packets_within(
+        self, source: InputContainer, copies: dict[int, AudioStream], coders: dict[int, _Coder]
     ) -> Iterator[Packet[AudioStream]]:
         """Yield the packets that begin within the span, with times from the span's start."""
         start, end = self._span.start, self._span.end
-        with contextlib.suppress(*WRITE_ERRORS):
-            source.seek(max(0, int((start - _PREROLL) * av.time_base)))
+        seek_before(source, start, PREROLL)
         ended: set[int] = set()
         clocks: dict[int, int] = {}
         for packet in source.demux(tuple(source.streams.audio)):
@@ -169,28 +112,30 @@ class AudioTracks(InputTracks):
                 ended.add(index)
                 if len(ended) == len(copies) + len(coders):
                     break
-                continue
-            if time < start:
+            elif index in copies:
+                if time >= start:
+                    packet.pts -= round(start / packet.time_base)
+                    packet.dts = packet.pts
+                    packet.stream = copies[index]
+                    yield packet
+            elif time < start:
                 # This packet is not part of the layer, but the decoder needs it to start.
-                if index in coders:
-                    packet.decode()
-                continue
-            shift = round(start / packet.time_base)
-            if index in copies:
-                packet.pts -= shift
-                packet.dts = packet.pts
-                packet.stream = copies[index]
-                yield packet
-                continue
-            track, resampler = coders[index]
-            for frame in packet.decode():
-                self._set_time(frame, index, clocks)
-                for resampled in resampler.resample(frame):
-                    yield from track.encode(resampled)
-        for track, resampler in coders.values():
-            for resampled in resampler.resample(None):
-                yield from track.encode(resampled)
-            yield from track.encode(None)
+                packet.decode()
+            else:
+                yield from self._encoded(packet, coders[index], clocks)
+        for coder in coders.values():
+            for resampled in coder.resampler.resample(None):
+                yield from coder.track.encode(resampled)
+            yield from coder.track.encode(None)
+
+    def _encoded(
+        self, packet: Packet[AudioStream], coder: _Coder, clocks: dict[int, int]
+    ) -> Iterator[Packet[AudioStream]]:
+        """Yield a packet's audio, encoded again. clocks: see :meth:`_set_time`."""
+        for frame in packet.decode():
+            self._set_time(frame, packet.stream_index, clocks)
+            for resampled in coder.resampler.resample(frame):
+                yield from coder.track.encode(resampled)
 
     def _set_time(self, frame: AudioFrame, index: int, clocks: dict[int, int]) -> None:
         """Set a decoded frame's time, from the span's start, in samples.
@@ -210,15 +155,6 @@ def _label(track: AudioStream, source: AudioStream) -> None:
     """Give a layer's track the language, the name and the purpose of the input's."""
     track.metadata.update(kept_track_tags(source.metadata))
     track.disposition = source.disposition
-
-
-def set_muxer_times(packet: Packet[Any], file_type: FileType) -> None:
-    """Give a packet its times in the unit that the muxer of a file type is told."""
-    if file_type.time_base is not None and file_type.muxer_time_base is not None:
-        scale = packet.time_base / file_type.time_base
-        packet.pts = packet.dts = round((packet.pts or 0) * scale)
-        packet.duration = round((packet.duration or 0) * scale)
-        packet.time_base = file_type.muxer_time_base
 
 
 def audio_warning(path: Path, error: BaseException) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 _T35, _MASTERING, _LIGHT = 4, 137, 144
 _HEVC_SEI = (39, 40)  # NAL units with messages, before and after the picture
 _HEVC_RPU = 62  # Dolby Vision's own NAL unit
-_H264_SEI = 6
+_H264_SEI = (6,)
 # ITU-T T.35: United States, Samsung's HDR10+ (ST 2094-40), application 4.
 _HDR10_PLUS = bytes.fromhex("b5003c000104")
 # AV1 specification, 6.2.2 and 6.7.1: the unit type, and the types of metadata in it.
@@ -22,7 +22,7 @@ _MAX_UNITS = 256  # that are read of one packet
 
 
 @dataclass(frozen=True)
-class Messages:
+class HdrMessages:
     """The HDR metadata of a packet; see :class:`stages.media.stream_facts.StreamFacts`."""
 
     mastering: bytes | None = None
@@ -31,45 +31,49 @@ class Messages:
     dolby_vision: bool = False
 
 
-def scan_packet(data: bytes, codec: str) -> Messages:
+def scan_packet(data: bytes, codec: str) -> HdrMessages:
     """Return the HDR metadata of one packet, or of a codec's header.
 
     codec: its canonical name in FFmpeg.
 
     Raises IndexError, ValueError or struct.error where the data is damaged.
     """
-    messages = Messages()
+    found = HdrMessages()
     if "av1" in codec:
         for kind, content in _av1_units(data):
             if kind == _AV1_METADATA and content:
-                messages = _take_av1(messages, content)
+                found = _with_av1_metadata(found, content)
     elif codec in ("hevc", "h264"):
-        for unit in _units(data):
-            if codec == "hevc":
-                kind = unit[0] >> 1 & 63
-                body = unit[2:]
-                if kind == _HEVC_RPU:
-                    messages = replace(messages, dolby_vision=True)
-            else:
-                kind = unit[0] & 31
-                body = unit[1:]
-            if kind in (_HEVC_SEI if codec == "hevc" else (_H264_SEI,)):
-                for payload, content in _messages(body.replace(b"\0\0\3", b"\0\0")):
-                    messages = _take(messages, payload, content)
-    return messages
+        for unit in _nal_units(data):
+            found = _with_nal_unit(found, unit, is_hevc=codec == "hevc")
+    return found
 
 
-def _take(found: Messages, payload: int, content: bytes) -> Messages:
-    if payload == _MASTERING and len(content) >= 24:
-        return replace(found, mastering=content[:24])
-    if payload == _LIGHT and len(content) >= 4:
-        return replace(found, light=struct.unpack_from(">HH", content))
-    if payload == _T35 and content.startswith(_HDR10_PLUS):
+def _with_nal_unit(found: HdrMessages, unit: bytes, *, is_hevc: bool) -> HdrMessages:
+    """Return the metadata with those of a NAL unit, which is of HEVC or else of H.264."""
+    kind = unit[0] >> 1 & 63 if is_hevc else unit[0] & 31
+    if is_hevc and kind == _HEVC_RPU:
+        return replace(found, dolby_vision=True)
+    if kind not in (_HEVC_SEI if is_hevc else _H264_SEI):
+        return found
+    body = unit[2:] if is_hevc else unit[1:]
+    for payload_type, payload in _sei_messages(body.replace(b"\0\0\3", b"\0\0")):
+        found = _with_sei_message(found, payload_type, payload)
+    return found
+
+
+def _with_sei_message(found: HdrMessages, payload_type: int, payload: bytes) -> HdrMessages:
+    """Return the metadata with those of an SEI message."""
+    if payload_type == _MASTERING and len(payload) >= 24:
+        return replace(found, mastering=payload[:24])
+    if payload_type == _LIGHT and len(payload) >= 4:
+        return replace(found, light=struct.unpack_from(">HH", payload))
+    if payload_type == _T35 and payload.startswith(_HDR10_PLUS):
         return replace(found, dynamic=True)
     return found
 
 
-def _units(data: bytes) -> Iterator[bytes]:
+def _nal_units(data: bytes) -> Iterator[bytes]:
     """Yield the NAL units of a packet, or of an ``hvcC`` header.
 
     In a packet, units are separated by start codes or preceded by their lengths.
@@ -104,7 +108,7 @@ def _header_units(data: bytes) -> Iterator[bytes]:
             at += 2 + size
 
 
-def _messages(body: bytes) -> Iterator[tuple[int, bytes]]:
+def _sei_messages(body: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the type and the payload of each message of an SEI unit.
 
     Type and size are each coded as bytes of 255 followed by one smaller byte, all added up.
@@ -149,7 +153,8 @@ def _av1_units(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-def _take_av1(found: Messages, content: bytes) -> Messages:
+def _with_av1_metadata(found: HdrMessages, content: bytes) -> HdrMessages:
+    """Return the metadata with those of a metadata unit."""
     kind, at = _leb128(content, 0)
     body = content[at:]
     if kind == _AV1_LIGHT and len(body) >= 4:

@@ -7,14 +7,12 @@ edges shows where chroma lies.
 
 from __future__ import annotations
 
-from fractions import Fraction
-
-import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from stages.media import frame_pixels
+from stages.media.filter_graph import filtered
 from stages.media.planes import fill_plane
 
 Codes = NDArray[np.uint8]
@@ -33,29 +31,14 @@ def is_chroma_left(frame: VideoFrame) -> bool:
     if frame.format.name != "yuv420p" or min(frame.width, frame.height) < LEAST_SIDE:
         return False
     middle = frame.planes[1].height // 2, frame.planes[1].width // 2
-    drawn = _copied(frame)
+    # A copy keeps the tags. The frame itself is still needed, by other threads and the decoder.
+    drawn = filtered(frame, ("copy", ""))
     _draw_edges(drawn, middle)
     stored = np.asarray(frame_pixels.rgb_picture(drawn), np.float64)
     across, down = _edge(stored[:, :, 2].mean(0)), _edge(stored[:, :, 0].mean(1))
     # An edge lies midway between two samples; a column of chroma lies on the even one of two.
     is_left = abs(across - (2 * middle[1] - 0.5)) < NEAR
     return bool(is_left and abs(down - 2 * middle[0]) < NEAR)
-
-
-def _copied(frame: VideoFrame) -> VideoFrame:
-    """Return a copy of a frame with its tags: other threads and the decoder still need it."""
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
-    )
-    copy, sink = graph.add("copy", ""), graph.add("buffersink", "")
-    source.link_to(copy)
-    copy.link_to(sink)
-    graph.configure()
-    graph.push(frame)
-    copied = graph.pull()
-    assert isinstance(copied, VideoFrame)
-    return copied
 
 
 def _draw_edges(frame: VideoFrame, middle: tuple[int, int]) -> None:

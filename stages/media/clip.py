@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from stages.media.color_tags import ColorTags
+from stages.media.orientation import Crop
 from stages.media.stream_facts import StreamFacts
 
 
@@ -45,7 +46,7 @@ class ClipInfo:
     stream: the stream's index in the file.
     seconds: the duration that the container claims; it may be wrong or ``None``.
     color: the meaning of the code values.
-    crop: what the clean aperture cuts off before any rotation: left, top, right, bottom.
+    crop: what the clean aperture cuts off before any rotation.
     timecode: the label of the first frame. facts: what else the file says.
     icc: a picture's RGB profile. foreign_profile: whether it has a profile that is not of RGB.
     exif: a picture's EXIF block, upright and without thumbnail, see :mod:`stages.media.exif`.
@@ -74,7 +75,7 @@ class ClipInfo:
     is_picture: bool = False
     color: ColorTags = ColorTags()
     scan: ScanType = ScanType()
-    crop: tuple[int, int, int, int] | None = None
+    crop: Crop | None = None
     timecode: str = ""
     facts: StreamFacts = StreamFacts()
     icc: bytes | None = None

@@ -8,42 +8,55 @@ bounded before anything is decoded, and any fault of a file ends in one :class:`
 from __future__ import annotations
 
 import contextlib
-import errno
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import av.filter
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError, UsageError
-from stages.media import bombs, frame_pixels, sniff
-from stages.media.sniff import printable, reason
+from stages.media import bombs, sniff
+from stages.media.library_errors import READ_ERRORS, is_machine_fault, reason
+from stages.media.orientation import UPRIGHT, read_orientation
+from stages.media.sniff import printable
 
 MAX_PIXELS = 8192 * 8192
 """Default limit on the pixels of a frame."""
-MEDIA_ERRORS = (av.FFmpegError, ValueError, OverflowError, UnicodeDecodeError, MemoryError)
-"""Errors that the media library raises for a file that it cannot use."""
-MACHINE_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""Its error numbers where the machine lacks something. They say nothing about the file."""
 PATIENCE = 120.0
 """Seconds after which a file is given up: without a packet, or without a frame in many packets."""
 _MANY_PACKETS = 1000  # far more than the 64 packets for which decoders hold a frame back
-_DISPLAY_MATRIX = 6  # FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX
-_SIDE_DATA_KINDS = 64  # FFmpeg 8.1 knows 33 kinds of side data (AV_FRAME_DATA_*)
 
 
 class SeekError(Exception):
     """A seek did not land on a known frame; decode from the start instead."""
+
+
+@dataclass(frozen=True)
+class OpenVideo:
+    """A video stream of an open file, and how to decode it.
+
+    path: names the file in messages. salvage: whether to go on after damage. max_pixels: larger
+    frames are refused.
+    """
+
+    path: Path
+    container: InputContainer
+    stream: VideoStream
+    salvage: bool = False
+    max_pixels: int = MAX_PIXELS
+
+    @property
+    def has_picture_format(self) -> bool:
+        """Whether the file is of a format for single pictures."""
+        return self.container.format.name in sniff.PICTURES
 
 
 def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
@@ -64,7 +77,7 @@ def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
             metadata_errors="ignore",
             timeout=PATIENCE,
         )
-    except MEDIA_ERRORS as error:
+    except READ_ERRORS as error:
         raise UnlayerError(
             f"{printable(path)}: cannot be opened: {sniff.why_unreadable(path)}"
         ) from error
@@ -99,19 +112,12 @@ def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> 
     return videos[0]
 
 
-def first_frame(
-    container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int
-) -> VideoFrame:
-    """Return the first frame that decodes; arguments as in :func:`video_frames`.
-
-    Raises :class:`UnlayerError` where there is none.
-    """
-    with contextlib.closing(
-        video_frames(container, stream, path, salvage, max_pixels, lambda: None)
-    ) as frames:
+def first_frame(video: OpenVideo) -> VideoFrame:
+    """Return the first frame that decodes. Raises :class:`UnlayerError` where there is none."""
+    with contextlib.closing(video_frames(video)) as frames:
         for frame in frames:
             return frame
-    raise no_frame_error(path)
+    raise no_frame_error(video.path)
 
 
 def no_frame_error(path: Path) -> UnlayerError:
@@ -123,40 +129,32 @@ def no_frame_error(path: Path) -> UnlayerError:
 
 
 def video_frames(
-    container: InputContainer,
-    stream: VideoStream,
-    path: Path,
-    salvage: bool,
-    max_pixels: int,
-    on_damage: Callable[[], None],
+    video: OpenVideo, on_damage: Callable[[], None] = lambda: None
 ) -> Generator[VideoFrame]:
     """Yield frames in display order, from the container's current position to its end.
 
-    path: names the file in messages. max_pixels: larger frames are refused.
-    salvage: whether to go on after damage. ``on_damage`` is then called, and decoding goes on at
-        the next key frame, because the frames up to there are predicted from lost ones.
+    on_damage: called where a file is damaged and salvaged. Decoding then goes on at the next key
+        frame, because the frames up to there are predicted from lost ones.
 
     Raises :class:`UnlayerError` naming the frame where the file is damaged and not salvaged.
     """
-    context = _decoder(stream, path, salvage, max_pixels)
-    prepare = _FramePreparation(container.format.name)
+    context = _decoder(video)
+    prepare = _FramePreparation(video.container.format.name)
     count = 0
     waits_for_key_frame = False
     patience = _Patience()
-    for packet, problem in _packets(container, stream):
+    for packet, problem in _packets(video):
         if packet is not None and packet.size and waits_for_key_frame:
             if not packet.is_keyframe:
                 continue
             waits_for_key_frame = False
         frames: list[VideoFrame] = []
-        if problem is None and packet is not None and context.name in ("png", "apng"):
-            problem = bombs.metadata_fault(bytes(packet))
         if problem is None:
             frames, problem = _decode_packet(context, packet)
         if patience.is_over(bool(frames)):
             raise UnlayerError(
-                f"{printable(path)}: gives no more frames after frame {count}, although its data "
-                "goes on; get an undamaged copy"
+                f"{printable(video.path)}: gives no more frames after frame {count}, although its "
+                "data goes on; get an undamaged copy"
             )
         for frame in frames:
             count += 1
@@ -165,28 +163,27 @@ def video_frames(
             patience.renew()
         if problem is None:
             continue
-        is_picture = container.format.name in sniff.PICTURES
-        if is_picture or not salvage:
-            raise _damage_error(path, problem, count, is_picture=is_picture)
+        if video.has_picture_format or not video.salvage:
+            raise _damage_error(video, problem, count)
         on_damage()
         context.flush_buffers()
         waits_for_key_frame = True
 
 
-def _decoder(stream: VideoStream, path: Path, salvage: bool, max_pixels: int) -> VideoCodecContext:
-    """Return the stream's decoder, set up for :func:`video_frames`; arguments as there.
+def _decoder(video: OpenVideo) -> VideoCodecContext:
+    """Return the stream's decoder, set up for :func:`video_frames`.
 
     Raises :class:`UnlayerError` where there is none, or where its frames are too large.
     """
-    context: VideoCodecContext | None = getattr(stream, "codec_context", None)
+    context: VideoCodecContext | None = getattr(video.stream, "codec_context", None)
     if context is None:
         raise UnlayerError(
-            f"{printable(path)}: no decoder here can read its video; convert it with FFmpeg"
+            f"{printable(video.path)}: no decoder here can read its video; convert it with FFmpeg"
         )
-    sniff.check_size(path, context.width, context.height, max_pixels)
-    context.options = {"max_pixels": str(max_pixels)}
+    sniff.check_size(video.path, context.width, context.height, video.max_pixels)
+    context.options = {"max_pixels": str(video.max_pixels)}
     # With frame threads, an error is reported late, after frames predicted from the lost one.
-    context.thread_type = "SLICE" if salvage else "AUTO"
+    context.thread_type = "SLICE" if video.salvage else "AUTO"
     return context
 
 
@@ -217,7 +214,7 @@ class _FramePreparation:
     def __init__(self, container: str) -> None:
         self._is_avi = container == "avi"
         self._rotation: int | None = None
-        self._orientation = frame_pixels.UPRIGHT
+        self._orientation = UPRIGHT
 
     def __call__(self, frame: VideoFrame) -> None:
         """Change the frame in place."""
@@ -228,21 +225,22 @@ class _FramePreparation:
             frame.pts = frame.dts
         if frame.rotation != self._rotation:
             self._rotation = frame.rotation
-            self._orientation = _read_orientation(frame)
-        is_upright = self._orientation == frame_pixels.UPRIGHT
+            self._orientation = read_orientation(frame)
+        is_upright = self._orientation == UPRIGHT
         # Each frame needs its own object: the library drops a shared one with the first frame.
         frame.opaque = None if is_upright else replace(self._orientation)
 
 
-def _damage_error(path: Path, problem: str, count: int, *, is_picture: bool) -> UnlayerError:
+def _damage_error(video: OpenVideo, problem: str, count: int) -> UnlayerError:
     """Return the error for a file that is damaged after ``count`` frames."""
-    if is_picture:
+    name = printable(video.path)
+    if video.has_picture_format:
         return UnlayerError(
-            f"{printable(path)}: cannot be decoded ({problem}); it is damaged, or no decoder "
+            f"{name}: cannot be decoded ({problem}); it is damaged, or no decoder "
             "here can read it: convert it to PNG or to a video"
         )
     return UnlayerError(
-        f"{printable(path)}: is damaged at frame {count} ({problem}); "
+        f"{name}: is damaged at frame {count} ({problem}); "
         "get an undamaged copy, or salvage what can be decoded",
         settings=("salvage",),
     )
@@ -272,23 +270,30 @@ class _Patience:
         )
 
 
-def _packets(
-    container: InputContainer, stream: VideoStream
-) -> Iterator[tuple[Packet[VideoStream] | None, str | None]]:
+def _packets(video: OpenVideo) -> Iterator[tuple[Packet[VideoStream] | None, str | None]]:
     """Yield the stream's packets, each with a problem or ``None``.
 
     The last packet is an empty one that drains the decoder. A fault of the container ends the
     packets: it comes as ``None`` with the problem.
     """
-    packets = container.demux(stream)
+    packets = video.container.demux(video.stream)
     while True:
         try:
             if (packet := next(packets, None)) is None:
                 return
-        except MEDIA_ERRORS as error:
+        except READ_ERRORS as error:
             yield None, reason(error)
             return
-        yield packet, "its data is incomplete" if packet.is_corrupt else None
+        yield packet, _packet_problem(video, packet)
+
+
+def _packet_problem(video: OpenVideo, packet: Packet[VideoStream]) -> str | None:
+    """Return what is wrong with a packet before it is decoded, or ``None``."""
+    if packet.is_corrupt:
+        return "its data is incomplete"
+    if video.stream.codec_context.name in ("png", "apng"):
+        return bombs.metadata_fault(bytes(packet))
+    return None
 
 
 def _decode_packet(
@@ -302,8 +307,8 @@ def _decode_packet(
         frames = context.decode(packet)
     except EOFError:
         return [], None
-    except MEDIA_ERRORS as error:
-        if isinstance(error, MemoryError) or getattr(error, "errno", 0) in MACHINE_FAULTS:
+    except READ_ERRORS as error:
+        if is_machine_fault(error):
             raise UnlayerError(
                 f"this machine could not decode ({reason(error)}): it has no memory, threads or "
                 "files left; close other programs or raise the limit, then resume the run",
@@ -314,39 +319,6 @@ def _decode_packet(
         if frame.is_corrupt:
             return frames[:position], "the decoder had to guess parts of it"
     return frames, None
-
-
-def _read_orientation(frame: VideoFrame) -> frame_pixels.Orientation:
-    """Return the orientation that a frame's display matrix gives.
-
-    The matrix comes from a container, a codec or a picture's EXIF data. Reading ``frame.side_data``
-    directly is not safe. PyAV frees the metadata of side data twice, which kills the process for an
-    ICC profile; it fails on kinds that are newer than it is; and it keeps the frame alive until the
-    garbage collector runs. So filters remove all other side data and shrink the picture first.
-    """
-    kinds = (kind for kind in range(_SIDE_DATA_KINDS) if kind != _DISPLAY_MATRIX)
-    steps = [("sidedata", f"mode=delete:type={kind}") for kind in kinds]
-    steps += [("crop", "min(iw\\,16):min(ih\\,16):0:0"), ("scale", "2:2"), ("buffersink", "")]
-    graph = av.filter.Graph()
-    try:
-        last = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
-        )
-        for name, options in steps:
-            step = graph.add(name, options)
-            last.link_to(step)
-            last = step
-        graph.configure()
-        graph.push(frame)
-        small = graph.pull()
-        assert isinstance(small, VideoFrame)
-        matrix = small.side_data.get("DISPLAYMATRIX")
-        if not isinstance(matrix, SideData):
-            return frame_pixels.UPRIGHT
-        return frame_pixels.orientation_from_matrix(bytes(matrix))
-    except MEDIA_ERRORS:
-        # No filter accepts such frames. The angle is known without them, a mirroring is not.
-        return frame_pixels.orientation_from_angle(frame.rotation)
 
 
 def next_time(before: Fraction | None, frame: VideoFrame, step: Fraction) -> Fraction:

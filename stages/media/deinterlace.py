@@ -8,25 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from fractions import Fraction
 
-import av
-import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
 
 from stages.media.clip import ScanType
 from stages.media.convert import converted
 from stages.media.fields import Luma, ScanEvidence, classify_frame, collect_evidence
-from stages.media.frame_pixels import Orientation
+from stages.media.filter_graph import TICK, filter_graph
+from stages.media.orientation import Orientation
 from stages.media.planes import plane_codes
-from stages.media.stored_frame import NumberedFrame
+from stages.media.stored_frame import StoredFrame
 
 _FLAGGED = {2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 """The field that is shown first, by FFmpeg's number of a stream's field order."""
 _LUMA_MAX = 255  # the brightest value of :func:`_luma`
 _PROGRESSIVE = 1  # FFmpeg's number of that field order
-_TICK = Fraction(1, 1000)  # seconds; any unit will do, the filter only compares timestamps
 
 
 def can_deinterlace(frame: VideoFrame) -> bool:
@@ -76,114 +73,109 @@ def _luma(frame: VideoFrame) -> Luma:
     return converted(frame, "gray").to_ndarray().astype(np.int16)
 
 
-def deinterlaced(frames: Iterator[NumberedFrame], scan: ScanType) -> Generator[NumberedFrame]:
+def deinterlaced(frames: Iterator[StoredFrame], scan: ScanType) -> Generator[StoredFrame]:
     """Yield the frames made progressive, each with its index and time.
 
     In film with pulldown, only the combed frames are changed. The first frame has no neighbour
     before it. Where the clip begins earlier, pass one frame more and drop its result.
     """
-    graph: _Bwdif | None = None
-    waiting: list[NumberedFrame] = []
-    lumas: list[Luma] = []
-    for item in frames:
-        if graph is not None and not graph.fits(item[2]):
-            yield from _finished(graph, waiting, lumas, scan)
-            graph = None
-        if not can_deinterlace(item[2]):
-            yield item
+    run: _Deinterlacer | None = None
+    for stored in frames:
+        if run is not None and not run.fits(stored.frame):
+            yield from run.finish()
+            run = None
+        if not can_deinterlace(stored.frame):
+            yield stored
             continue
-        if graph is None:
-            graph = _Bwdif(item[2], scan)
-            waiting, lumas = [], []
-        waiting.append(item)
-        if scan.kind == "telecined":
-            lumas.append(_luma(item[2]))
-        for progressive in graph.push(item[2]):
-            yield _result_for_oldest(progressive, waiting, lumas, scan)
-    if graph is not None:
-        yield from _finished(graph, waiting, lumas, scan)
+        if run is None:
+            run = _Deinterlacer(stored.frame, scan)
+        yield from run.push(stored)
+    if run is not None:
+        yield from run.finish()
 
 
-def _finished(
-    graph: _Bwdif, waiting: list[NumberedFrame], lumas: list[Luma], scan: ScanType
-) -> Generator[NumberedFrame]:
-    """Yield the results for all waiting frames, as no frame follows them."""
-    for progressive in graph.push(None):
-        yield _result_for_oldest(progressive, waiting, lumas, scan)
-    # The filter returns nothing for a single frame.
-    yield from waiting
+class _Deinterlacer:
+    """Make consecutive frames of one size and format progressive.
 
-
-def _result_for_oldest(
-    made: VideoFrame, waiting: list[NumberedFrame], lumas: list[Luma], scan: ScanType
-) -> NumberedFrame:
-    """Return the result for the oldest waiting frame, and take that frame off ``waiting``.
-
-    The result is the filtered frame ``made``. In film with pulldown, frames that are not combed
-    stay as they are.
-
-    lumas: of film with pulldown, the luma of each waiting frame, and before them that of the frame
-    that was taken off last.
+    frame: the first of them. scan: how the clip was scanned.
     """
-    index, time, frame = waiting.pop(0)
-    if scan.kind == "telecined":
-        place = len(lumas) - 1 - len(waiting)
-        before, after = lumas[max(0, place - 1)], lumas[min(len(lumas) - 1, place + 1)]
-        combed = classify_frame(before, lumas[place], after, _LUMA_MAX) in ("tff", "bff")
-        # This frame's luma stays: the next frame is compared with it.
-        del lumas[: max(0, place)]
-        if not combed:
-            return index, time, frame
-    for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
-        setattr(made, name, getattr(frame, name))
-    # Each frame needs its own object: the library drops a shared one with the first frame.
-    made.opaque = replace(frame.opaque) if isinstance(frame.opaque, Orientation) else None
-    made.pts, made.time_base = frame.pts, frame.time_base
-    return index, time, made
-
-
-class _Bwdif:
-    """The filter, for frames of one size and format."""
 
     def __init__(self, frame: VideoFrame, scan: ScanType) -> None:
-        self._shape = frame.width, frame.height, frame.format.name
-        self._graph = av.filter.Graph()
+        self._format = _format_of(frame)
+        options = f"mode=send_frame:parity={scan.parity}:deint=all"
+        self._graph = filter_graph(frame, ("bwdif", options))
+        self._is_film = scan.kind == "telecined"
         self._count = 0
-        source = self._graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=_TICK
-        )
-        filters = [
-            source,
-            self._graph.add("bwdif", f"mode=send_frame:parity={scan.parity}:deint=all"),
-            self._graph.add("buffersink"),
-        ]
-        for one, next_one in zip(filters, filters[1:], strict=False):
-            one.link_to(next_one)
-        self._graph.configure()
+        # Frames whose results are not known yet.
+        self._waiting: list[StoredFrame] = []
+        # Of film, the luma of each waiting frame, and before them that of the last finished one.
+        self._lumas: list[Luma] = []
 
     def fits(self, frame: VideoFrame) -> bool:
-        """Return whether a frame has the filter's size and format."""
-        return self._shape == (frame.width, frame.height, frame.format.name)
+        """Return whether a frame has the size and format of the others."""
+        return self._format == _format_of(frame)
 
-    def push(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
-        """Feed a frame to the filter (``None`` at the end) and yield the frames that it returns."""
-        if frame is not None:
-            pts = frame.pts
-            unit = frame.time_base
-            # The filter needs rising timestamps, and not every file has them.
-            frame.pts = self._count
-            frame.time_base = _TICK
-            self._graph.push(frame)
-            frame.pts = pts
-            if unit is not None:
-                frame.time_base = unit
-            self._count += 1
-        else:
-            self._graph.push(None)
+    def push(self, stored: StoredFrame) -> Iterator[StoredFrame]:
+        """Take the next frame, and yield the results that are known now."""
+        frame = stored.frame
+        self._waiting.append(stored)
+        if self._is_film:
+            self._lumas.append(_luma(frame))
+        time, unit = frame.pts, frame.time_base
+        # The filter needs rising timestamps, and not every file has them.
+        frame.pts, frame.time_base = self._count, TICK
+        self._count += 1
+        self._graph.push(frame)
+        frame.pts = time
+        if unit is not None:
+            frame.time_base = unit
+        yield from self._results()
+
+    def finish(self) -> Iterator[StoredFrame]:
+        """Yield the results for all waiting frames, as no frame follows them."""
+        self._graph.push(None)
+        yield from self._results()
+        # The filter returns nothing for a single frame.
+        yield from self._waiting
+
+    def _results(self) -> Iterator[StoredFrame]:
+        """Yield the results that the filter has, each for the frame that has waited longest."""
         while True:
             try:
                 filtered = self._graph.pull()
             except (BlockingIOError, EOFError):
                 return
             assert isinstance(filtered, VideoFrame)
-            yield filtered
+            yield self._result_for_oldest(filtered)
+
+    def _result_for_oldest(self, filtered: VideoFrame) -> StoredFrame:
+        """Return the result for the oldest waiting frame, which waits no longer.
+
+        That is the filtered frame, but in film, frames that are not combed stay as they are.
+        """
+        oldest = self._waiting.pop(0)
+        if self._is_film and not self._is_oldest_combed():
+            return oldest
+        frame = oldest.frame
+        for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
+            setattr(filtered, name, getattr(frame, name))
+        # Each frame needs its own object: the library drops a shared one with the first frame.
+        orientation = frame.opaque
+        filtered.opaque = replace(orientation) if isinstance(orientation, Orientation) else None
+        filtered.pts, filtered.time_base = frame.pts, frame.time_base
+        return replace(oldest, frame=filtered)
+
+    def _is_oldest_combed(self) -> bool:
+        """Return whether the frame that has just stopped waiting is combed, by its neighbours."""
+        lumas = self._lumas
+        place = len(lumas) - 1 - len(self._waiting)
+        before, after = lumas[max(0, place - 1)], lumas[min(len(lumas) - 1, place + 1)]
+        parity = classify_frame(before, lumas[place], after, _LUMA_MAX)
+        # This frame's luma stays: the next frame is compared with it.
+        del lumas[: max(0, place)]
+        return parity in ("tff", "bff")
+
+
+def _format_of(frame: VideoFrame) -> tuple[int, int, str]:
+    """Return a frame's width, height and pixel format."""
+    return frame.width, frame.height, frame.format.name

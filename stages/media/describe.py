@@ -15,17 +15,19 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError
-from stages.media import frame_pixels, sniff
+from stages.media import frame_pixels
 from stages.media.clip import ClipInfo, ScanType
 from stages.media.color_tags import UNSPECIFIED, ColorTags
-from stages.media.decode import MEDIA_ERRORS, no_frame_error, open_media, video_frames
+from stages.media.decode import OpenVideo, no_frame_error, open_media, video_frames
 from stages.media.deinterlace import can_deinterlace, examine, scan_type
 from stages.media.exif import read_dpi, read_exif
 from stages.media.fields import EXAMINED_FRAMES, ScanEvidence
 from stages.media.labels import kept_tags
+from stages.media.library_errors import READ_ERRORS
+from stages.media.orientation import orientation_of, upright_size
 from stages.media.picture_metadata import has_foreign_profile, read_icc_profile
 from stages.media.sniff import printable
-from stages.media.stream_facts import StreamFacts, read_facts
+from stages.media.stream_facts import StoredTrack, StreamFacts, read_facts
 from stages.media.timecode import is_timecode
 
 PICTURE_RATE = Fraction(25)
@@ -35,54 +37,41 @@ _FIRST_PACKETS = 2  # packets that are searched for HDR messages
 _SEARCHED_BYTES = 1 << 20  # of each packet; the messages are at its front
 
 
-def describe(
-    container: InputContainer,
-    stream: VideoStream,
-    path: Path,
-    salvage: bool,
-    max_pixels: int,
-    interlaced: str,
-) -> tuple[ClipInfo, VideoFrame]:
+def describe(video: OpenVideo, interlaced: str) -> tuple[ClipInfo, VideoFrame]:
     """Return the facts of one video stream, and its first frame.
 
-    container, stream: the open file and its video stream. path: names the file in messages.
-    salvage, max_pixels: see :func:`stages.media.decode.video_frames`.
     interlaced: ``auto``, ``keep`` or ``deinterlace``; see :func:`stages.media.read.open_clip`.
     Raises :class:`UnlayerError` where no frame decodes.
     """
-    facts = _facts(path, container, stream, max_pixels)
-    with contextlib.closing(
-        video_frames(container, stream, path, salvage, max_pixels, lambda: None)
-    ) as frames:
+    facts = _facts(video)
+    with contextlib.closing(video_frames(video)) as frames:
         frame = next(frames, None)
         if frame is None:
-            raise no_frame_error(path)
-        scan = _scan(container, stream, frame, frames, path, interlaced)
-    return _info(container, stream, frame, path, scan, facts), frame
+            raise no_frame_error(video.path)
+        scan = _scan(video, frame, frames, interlaced)
+    info = _info(video, frame, facts)
+    if _is_picture(video):
+        info = _as_picture(info)
+    return replace(info, scan=scan), frame
 
 
 def _scan(
-    container: InputContainer,
-    stream: VideoStream,
-    frame: VideoFrame,
-    following: Iterator[VideoFrame],
-    path: Path,
-    wanted: str,
+    video: OpenVideo, frame: VideoFrame, following: Iterator[VideoFrame], wanted: str
 ) -> ScanType:
     """Return how the clip was scanned, from its flags and its first frames.
 
     frame: the first one. following: the frames after it. wanted: as in :func:`describe`.
     """
-    if container.format.name in sniff.PICTURES or container.format.name in _ANIMATIONS:
+    if video.has_picture_format or video.container.format.name in _ANIMATIONS:
         return ScanType()
-    order = int(stream.codec_context.field_order)
+    order = int(video.stream.codec_context.field_order)
     if wanted == "keep":
         return scan_type(order, [bool(frame.interlaced_frame)], ScanEvidence(), wanted)
     if not can_deinterlace(frame):
         if wanted == "deinterlace":
             raise UnlayerError(
-                f"{printable(path)}: its pictures of {frame.width}x{frame.height} are too small to "
-                "be deinterlaced; keep them as they are",
+                f"{printable(video.path)}: its pictures of {frame.width}x{frame.height} are too "
+                "small to be deinterlaced; keep them as they are",
                 settings=("interlaced",),
             )
         return ScanType()
@@ -96,50 +85,47 @@ def _undamaged(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
         yield from frames
 
 
-def _facts(
-    path: Path, container: InputContainer, stream: VideoStream, max_pixels: int
-) -> StreamFacts:
+def _facts(video: OpenVideo) -> StreamFacts:
     """Return the facts from the file's boxes and from the messages in its first packets."""
+    stream, container = video.stream, video.container.format.name
     context = getattr(stream, "codec_context", None)
-    if context is None or container.format.name in sniff.PICTURES:
+    if context is None or video.has_picture_format:
         return StreamFacts()
     data = [bytes(context.extradata or b"")]
     if context.codec.canonical_name in ("hevc", "h264", "av1"):
         # Open the file again: packets that are taken out of this container would be missing later.
         with (
-            contextlib.suppress(UnlayerError, *MEDIA_ERRORS),
-            open_media(path, max_pixels) as again,
+            contextlib.suppress(UnlayerError, *READ_ERRORS),
+            open_media(video.path, video.max_pixels) as again,
         ):
             for packet in islice(again.demux(again.streams[stream.index]), _FIRST_PACKETS):
                 data.append(bytes(packet)[:_SEARCHED_BYTES])
-    size = context.height, context.width
     track = stream.id
-    if container.format.name.startswith("matroska"):
-        track = [video.index for video in container.streams.video].index(stream.index)
-    return read_facts(path, container.format.name, track, context.codec.canonical_name, size, data)
+    if container.startswith("matroska"):
+        track = [each.index for each in video.container.streams.video].index(stream.index)
+    stored = StoredTrack(container, track, context.codec.canonical_name, _coded_size(stream))
+    return read_facts(video.path, stored, data)
 
 
-def _info(
-    container: InputContainer,
-    stream: VideoStream,
-    frame: VideoFrame,
-    path: Path,
-    scan: ScanType,
-    facts: StreamFacts,
-) -> ClipInfo:
+def _coded_size(stream: VideoStream) -> tuple[int, int]:
+    """Return height and width that the stream's header gives for its frames."""
+    return stream.codec_context.height, stream.codec_context.width
+
+
+def _info(video: OpenVideo, frame: VideoFrame, facts: StreamFacts) -> ClipInfo:
     """Return what is known of a clip, from its container, its stream and its first frame.
 
-    scan: how it was scanned. facts: from the file's boxes and its first packets.
+    facts: from the file's boxes and its first packets.
     """
-    orientation = frame_pixels.orientation_of(frame)
+    container, stream = video.container, video.stream
+    orientation = orientation_of(frame)
     # Some decoders crop by themselves. Then the frame is smaller and must not be cropped again.
-    stored = stream.codec_context.height, stream.codec_context.width
-    crop = facts.crop if (frame.height, frame.width) == stored else None
-    height, width = frame_pixels.upright_size(frame, crop)
+    crop = facts.crop if (frame.height, frame.width) == _coded_size(stream) else None
+    height, width = upright_size(frame, crop)
     aspect = _pixel_aspect(stream)
     rate = _rate(stream, frame)
-    info = ClipInfo(
-        path=path,
+    return ClipInfo(
+        path=video.path,
         width=width,
         height=height,
         frames=stream.frames or None,
@@ -158,36 +144,37 @@ def _info(
         has_alpha=frame_pixels.has_alpha(frame) or stream.metadata.get("alpha_mode") == "1",
         seconds=_duration(container),
         color=_color(frame, facts),
-        scan=scan,
         crop=crop,
         timecode=_timecode(container, stream, rate),
         facts=replace(facts, mastering=None, light=None, crop=None),
         tags=tuple(sorted(kept_tags(container.metadata))),
         chapters=len(container.chapters()),
     )
-    return _as_picture(info) if _is_picture(container, stream) else info
 
 
-def _is_picture(container: InputContainer, stream: VideoStream) -> bool:
+def _is_picture(video: OpenVideo) -> bool:
     """Return whether the file holds one picture. A GIF may hold a clip or a picture."""
-    name = container.format.name
-    return name in sniff.PICTURES or (name == "gif" and stream.frames == 1)
+    is_gif = video.container.format.name == "gif"
+    return video.has_picture_format or (is_gif and video.stream.frames == 1)
 
 
 def _as_picture(info: ClipInfo) -> ClipInfo:
     """Return the facts about a picture: one frame without times, and its file's own labels."""
-    return replace(
+    picture = replace(
         info,
         frames=1,
         rate=PICTURE_RATE,
         time_base=1 / PICTURE_RATE,
         seconds=None,
         is_picture=True,
-        icc=read_icc_profile(info.path),
-        exif=read_exif(info.path),
-        dpi=read_dpi(info.path),
         foreign_profile=has_foreign_profile(info.path),
     )
+    return with_picture_labels(picture, info.path)
+
+
+def with_picture_labels(info: ClipInfo, path: Path) -> ClipInfo:
+    """Return the facts with the profile, EXIF data and resolution of a picture file."""
+    return replace(info, icc=read_icc_profile(path), exif=read_exif(path), dpi=read_dpi(path))
 
 
 def _rate(stream: VideoStream, frame: VideoFrame) -> Fraction:

@@ -27,15 +27,15 @@ _LIMITED_RANGE, _FULL_RANGE = 1, 2  # FFmpeg's numbers
 class EncoderFrames:
     """Make frames for one encoding.
 
-    encoding: the container and its codec. colors: the meaning of the layer's values.
-    color: the meaning of the input's values. codec: the input's, FFmpeg's name.
+    encoding: the container and its codec. output_colors: the meaning of the layer's values.
+    input_color: the meaning of the input's values. codec: the input's, FFmpeg's name.
     linear: whether the layer holds linear light. premultiplied: whether its colours are multiplied
     by alpha.
     """
 
     encoding: Encoding
-    colors: OutputColors
-    color: ColorTags
+    output_colors: OutputColors
+    input_color: ColorTags
     codec: str
     linear: bool = False
     premultiplied: bool = False
@@ -51,7 +51,7 @@ class EncoderFrames:
             frame = stored.frame
             if size != (frame.height, frame.width):
                 frame = converted(frame, encoding.pixel_format, size, AREA)
-            return _planar(_planes_of(frame), encoding.pixel_format, self.colors.tags)
+            return _planar(_planes_of(frame), encoding.pixel_format, self.output_colors.tags)
         picture: NDArray[Any] = (
             stored.picture if size == stored.size else stored.scaled_picture(size)
         )
@@ -63,10 +63,10 @@ class EncoderFrames:
         """Return pixels ``(1, 3, H, W)`` and alpha ``(1, 1, H, W)`` as a frame for the encoder."""
         encoding = self.encoding
         pixels = pixels.detach().cpu()
-        if self.colors.converted:
-            pixels = to_display(pixels, self.color)
+        if self.output_colors.converted:
+            pixels = to_display(pixels, self.input_color)
         if self.linear:
-            pixels = to_light(pixels, self.color)
+            pixels = to_light(pixels, self.input_color)
         if encoding.alpha:
             if alpha is None:
                 alpha = torch.ones_like(pixels[:, :1])
@@ -95,16 +95,18 @@ class EncoderFrames:
         """Return pixels ``(3, H, W)``, or ``(4, H, W)`` with alpha, as luma and chroma."""
         encoding = self.encoding
         chroma = next(name for name in ("444", "422", "420") if name in encoding.pixel_format)
-        planes = frame_pixels.yuv_planes(pixels[:3], encoding.bits, chroma, self.colors.tags[2])
+        planes = frame_pixels.yuv_planes(
+            pixels[:3], encoding.bits, chroma, self.output_colors.tags[2]
+        )
         if encoding.alpha:
             top = 2**encoding.bits - 1
             planes.append((pixels[3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype))
-        return _planar(planes, encoding.pixel_format, self.colors.tags)
+        return _planar(planes, encoding.pixel_format, self.output_colors.tags)
 
     @property
     def _keeps_values(self) -> bool:
         """Whether a layer's values are the input's, without alpha and without another light."""
-        return not (self.colors.converted or self.linear or self.encoding.alpha)
+        return not (self.output_colors.converted or self.linear or self.encoding.alpha)
 
     @property
     def _holds_levels(self) -> bool:
@@ -125,7 +127,7 @@ class EncoderFrames:
             and self.codec in LEFT_CHROMA
             and not frame_pixels.is_full(frame)
             and frame_pixels.luma_weights(frame.colorspace)
-            == frame_pixels.luma_weights(self.colors.tags[2])
+            == frame_pixels.luma_weights(self.output_colors.tags[2])
             and stored.is_upright
             and not frame.interlaced_frame
             and self._has_left_chroma(frame)

@@ -15,6 +15,7 @@ import numpy as np
 
 from stages.media import frame_pixels
 from stages.media.clip import Frames
+from stages.media.orientation import Picture
 from stages.media.read import Clip
 from stages.optim.threads import read_ahead
 
@@ -76,13 +77,13 @@ class FrameCache:
                     break
                 self._times.append(time)
 
-    def _pictures(self) -> Iterator[tuple[Fraction, frame_pixels.Picture]]:
+    def _pictures(self) -> Iterator[tuple[Fraction, Picture]]:
         """Decode the frames; yield the time and the picture of each."""
         with contextlib.closing(self.clip.stored_frames(self.first, self.last)) as frames:
             for stored in frames:
                 yield stored.time, stored.picture
 
-    def _write(self, picture: frame_pixels.Picture) -> bool:
+    def _write(self, picture: Picture) -> bool:
         """Write the next frame, and return whether there was room for it."""
         assert self._file is not None
         begin = len(self._times) * picture.nbytes

@@ -6,9 +6,7 @@ the ``(T, C, H, W)`` tensors of the rest of the package.
 
 from __future__ import annotations
 
-import struct
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -17,11 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from stages.media.convert import AREA, EXACT, converted
+from stages.media.orientation import Crop, Picture, orientation_of
 from stages.media.planes import plane_codes
 from stages.optim.threads import map_in_threads, pays_in_threads
 
-# (H, W, C): uint8, or float32 in [0, 1].
-Picture = NDArray[np.generic]
 # Luma weights (kr, kb) by ITU-T H.273's number of the matrix coefficients. Untagged values are
 # BT.601, as FFmpeg decodes them.
 _BT601_WEIGHTS = (0.299, 0.114)
@@ -139,67 +136,6 @@ def _subsampled(plane: torch.Tensor, chroma_format: str) -> torch.Tensor:
     return found
 
 
-@dataclass(frozen=True)
-class Orientation:
-    """How to make a stored picture upright: swap its axes, mirror left-right, mirror top-bottom.
-
-    The steps are done in this order.
-    """
-
-    swap: bool = False
-    mirror_x: bool = False
-    mirror_y: bool = False
-
-    @property
-    def degrees(self) -> int:
-        """The clockwise rotation in degrees; 0 for a pure mirroring."""
-        if self.swap:
-            return 90 if self.mirror_x else 270
-        return 180 if self.mirror_x and self.mirror_y else 0
-
-    def apply(self, picture: Picture) -> Picture:
-        """Return the upright picture: ``(H, W, C)``, or ``(W, H, C)`` if the axes are swapped."""
-        return self._mirrored(picture.swapaxes(0, 1) if self.swap else picture)
-
-    def undo(self, picture: Picture) -> Picture:
-        """Return the stored picture of an upright one."""
-        mirrored = self._mirrored(picture)
-        return mirrored.swapaxes(0, 1) if self.swap else mirrored
-
-    def _mirrored(self, picture: Picture) -> Picture:
-        down = -1 if self.mirror_y else 1
-        right = -1 if self.mirror_x else 1
-        return picture[::down, ::right]
-
-
-UPRIGHT = Orientation()
-"""The orientation of a picture that is stored as it is shown."""
-# By quarter turns counter-clockwise, as FFmpeg counts.
-_ROTATIONS = (
-    UPRIGHT,
-    Orientation(True, False, True),
-    Orientation(False, True, True),
-    Orientation(True, True, False),
-)
-
-
-def orientation_from_angle(degrees: int) -> Orientation:
-    """Return the orientation for a rotation by ``degrees`` counter-clockwise, to quarter turns."""
-    return _ROTATIONS[round(degrees / 90) % 4]
-
-
-def orientation_from_matrix(side_data: bytes) -> Orientation:
-    """Return the orientation that a display matrix describes.
-
-    side_data: nine native 32-bit integers a, b, u, c, d, v, ... with x' = a x + c y and
-        y' = b x + d y, y pointing down.
-    """
-    a, b, _, c, d = struct.unpack_from("=5i", side_data)
-    if abs(a) >= abs(b):
-        return Orientation(False, a < 0, d < 0)
-    return Orientation(True, c < 0, b < 0)
-
-
 def resize(picture: Picture, height: int, width: int) -> Picture:
     """Resize ``(H, W, C)`` to ``(height, width, C)``: area averages, or linear if a side grows."""
     shrinks = height <= picture.shape[0] and width <= picture.shape[1]
@@ -225,25 +161,12 @@ def is_full(frame: Any) -> bool:
     )
 
 
-def orientation_of(frame: Any) -> Orientation:
-    """Return a decoded frame's orientation. The reader stores it as the frame's ``opaque``."""
-    return frame.opaque if isinstance(frame.opaque, Orientation) else UPRIGHT
-
-
-def upright_size(frame: Any, crop: tuple[int, int, int, int] | None = None) -> tuple[int, int]:
-    """Return ``(H, W)`` of a frame after cropping (left, top, right, bottom) and orientation."""
-    left, top, right, bottom = crop or (0, 0, 0, 0)
-    height, width = frame.height - top - bottom, frame.width - left - right
-    return (width, height) if orientation_of(frame).swap else (height, width)
-
-
 def rgb_picture(
-    frame: Any, size: tuple[int, int] | None = None, crop: tuple[int, int, int, int] | None = None
+    frame: Any, size: tuple[int, int] | None = None, crop: Crop | None = None
 ) -> Picture:
     """Return a frame as ``(H, W, 3)`` upright RGB: uint8, or float32 in [0, 1] above 8 bits.
 
-    size: ``(H, W)`` of the result. crop: what to cut off the stored frame: left, top, right,
-    bottom.
+    size: ``(H, W)`` of the result. crop: what to cut off the stored frame.
     """
     if crop is not None:
         return _cropped_rgb(frame, size, crop)
@@ -264,15 +187,11 @@ def rgb_picture(
     return orientation.apply(picture)
 
 
-def _cropped_rgb(
-    frame: Any, size: tuple[int, int] | None, crop: tuple[int, int, int, int]
-) -> Picture:
+def _cropped_rgb(frame: Any, size: tuple[int, int] | None, crop: Crop) -> Picture:
     """Return the part of a frame inside ``crop``; see :func:`rgb_picture`."""
-    left, top, right, bottom = crop
     orientation = orientation_of(frame)
     # The crop counts in the stored frame, before it is made upright.
-    stored = orientation.undo(rgb_picture(frame))
-    upright = orientation.apply(stored[top : frame.height - bottom, left : frame.width - right])
+    upright = orientation.apply(crop.apply(orientation.undo(rgb_picture(frame))))
     return upright if size is None or size == upright.shape[:2] else resize(upright, *size)
 
 
@@ -357,17 +276,15 @@ def has_alpha(frame: Any) -> bool:
     )
 
 
-def alpha_of(frame: Any, crop: tuple[int, int, int, int] | None = None) -> torch.Tensor | None:
+def alpha_of(frame: Any, crop: Crop | None = None) -> torch.Tensor | None:
     """Return a frame's upright alpha ``(1, H, W)`` in [0, 1], of 8 bits; ``None`` without one.
 
     crop: as in :func:`rgb_picture`.
     """
     if not has_alpha(frame):
         return None
-    left, top, right, bottom = crop or (0, 0, 0, 0)
-    stored = converted(frame, "rgba").to_ndarray()[..., 3:]
-    cropped = stored[top : frame.height - bottom, left : frame.width - right]
-    upright = np.ascontiguousarray(orientation_of(frame).apply(cropped))
+    stored = (crop or Crop()).apply(converted(frame, "rgba").to_ndarray()[..., 3:])
+    upright = np.ascontiguousarray(orientation_of(frame).apply(stored))
     return torch.from_numpy(upright).permute(2, 0, 1).float() / 255
 
 

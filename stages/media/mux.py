@@ -19,11 +19,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError
-from stages.media.audio import WRITE_ERRORS, AudioTracks, InputTracks, audio_warning
+from stages.media.audio import AudioTracks, audio_warning
 from stages.media.clip import ClipInfo, SourceSpan
 from stages.media.containers.base import Encoding, FinishedFile
 from stages.media.decode import open_media
-from stages.media.headers import RESERVED
+from stages.media.input_tracks import InputTracks
 from stages.media.labels import (
     chapters_within,
     kept_tags,
@@ -31,7 +31,9 @@ from stages.media.labels import (
     left_out_warning,
     tags_in_words,
 )
+from stages.media.library_errors import WRITE_ERRORS
 from stages.media.subtitles import SubtitleTracks
+from stages.media.video_headers import RESERVED
 
 _FIELD_ORDERS = {"tff": 2, "bff": 3}  # FFmpeg's numbers of a stream's field order
 _PROGRESSIVE = 1
@@ -88,7 +90,7 @@ class MuxedClip:
         self._warnings = warnings
         self._container: OutputContainer | None = None
         self._video: VideoStream | None = None
-        self._beside: list[InputTracks] = []
+        self._input_tracks: list[InputTracks] = []
         self._tags: dict[str, str] = {}
         self._chapters = 0
         self._left_out: list[str] = []
@@ -103,7 +105,7 @@ class MuxedClip:
         earlier_warnings = len(self._warnings)
         for attempt in _attempts(source):
             # What a failed attempt opened and said does not concern the next one.
-            self._beside = []
+            self._input_tracks = []
             self._tags, self._chapters = {}, 0
             self._left_out.clear()
             del self._warnings[earlier_warnings:]
@@ -142,11 +144,11 @@ class MuxedClip:
         """Complete the file; return what could not be written into its header."""
         assert self._video is not None and self._container is not None
         self._mux(self._video.encode(None))
-        for tracks in self._beside:
+        for tracks in self._input_tracks:
             tracks.mux(until=None)
         self._container.close()
         self._container = None
-        for tracks in self._beside:
+        for tracks in self._input_tracks:
             tracks.close()
         self._note_lost_labels()
         if self._left_out:
@@ -161,7 +163,7 @@ class MuxedClip:
             if self._container is not None:
                 self._container.close()
         self._container = None
-        for tracks in self._beside:
+        for tracks in self._input_tracks:
             tracks.close()
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
@@ -171,7 +173,7 @@ class MuxedClip:
             assert packet.pts is not None
             packet.duration = self._durations.pop(packet.pts, 0)
             packet.time_base = self._file_type.muxer_time_base or self._time_base
-            for tracks in self._beside:
+            for tracks in self._input_tracks:
                 tracks.mux(until=packet.pts * self._time_base)
             self._container.mux(packet)
 
@@ -191,11 +193,11 @@ class MuxedClip:
             container.metadata["timecode"] = self._labels.timecode
         if source is not None and source.audio:
             audio = AudioTracks(container, self._file_type, self._warnings)
-            self._beside.append(audio)
+            self._input_tracks.append(audio)
             audio.add(source)
         if source is not None and source.subtitles:
             subtitles = SubtitleTracks(container, self._file_type, self._left_out)
-            self._beside.append(subtitles)
+            self._input_tracks.append(subtitles)
             subtitles.add(source)
         if source is not None and source.labels:
             self._add_labels(source, container, video)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,35 +11,24 @@ import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
-from stages import safe_files
-from stages.media.clip import SourceSpan
-from stages.media.color_tags import ColorTags
+from stages.media.clip import ClipInfo, SourceSpan
+from stages.media.color_tags import BT709, SRGB, UNSPECIFIED
 from stages.media.containers.base import Encoding
-from stages.media.headers import png_with_labels
-from stages.media.picture_headers import exr_with_colors, jpeg_with_labels, tiff_with_labels
+from stages.media.picture_headers import (
+    PictureLabels,
+    exr_with_colors,
+    jpeg_with_labels,
+    png_with_labels,
+    tiff_with_labels,
+)
 from stages.media.tone import chromaticities
+from stages.storage import safe_files
 
 _RATE = Fraction(1, 25)  # the encoder wants a time base; a picture does not store it
 PATTERN = "%06d"
 """The name of a sequence's picture file, without suffix: the frame's number in the input."""
-
-
 JPEG_QUALITY = 95
 """The quality of JPEG pictures, of 100. Colours have the full size."""
-
-
-@dataclass(frozen=True)
-class PictureLabels:
-    """What a picture file says about its pixels.
-
-    color: the meaning of the values. icc: the RGB profile. exif: the EXIF block, see
-    :mod:`stages.media.exif`. dpi: pixels per inch, across and down. ``None`` where there is none.
-    """
-
-    color: ColorTags = ColorTags()
-    icc: bytes | None = None
-    exif: bytes | None = None
-    dpi: tuple[float, float] | None = None
 
 
 class PictureFile:
@@ -111,7 +99,7 @@ def _picture(frame: VideoFrame, encoding: Encoding, labels: PictureLabels) -> by
     """Return one frame as the bytes of a picture file, with those labels that it can hold."""
     encoder = encoding.container.encoder
     if encoder == "mjpeg":
-        return jpeg_with_labels(_jpeg(frame), labels.icc, labels.exif, labels.dpi)
+        return jpeg_with_labels(_jpeg(frame), labels)
     context = av.CodecContext.create(encoder, "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height = frame.width, frame.height
@@ -122,9 +110,9 @@ def _picture(frame: VideoFrame, encoding: Encoding, labels: PictureLabels) -> by
     frame.time_base = _RATE
     picture = b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
     if encoder == "png":
-        return png_with_labels(picture, labels.color, labels.icc, labels.exif, labels.dpi)
+        return png_with_labels(picture, labels)
     if encoder == "tiff":
-        return tiff_with_labels(picture, labels.icc, labels.exif, labels.dpi)
+        return tiff_with_labels(picture, labels)
     points = chromaticities(labels.color.primaries)
     return picture if points is None else exr_with_colors(picture, points)
 
@@ -141,3 +129,27 @@ def _jpeg(frame: VideoFrame) -> bytes:
     if not done:
         raise OSError(f"a JPEG cannot have {frame.width}x{frame.height} pixels")
     return data.tobytes()
+
+
+def lost_labels_warnings(info: ClipInfo, encoding: Encoding, labels: PictureLabels) -> list[str]:
+    """Return sentences about what picture files cannot say about the pictures of a clip."""
+    warnings = []
+    color, file_type = labels.color, encoding.container.file_type
+    title = encoding.container.title
+    if info.pixel_aspect != 1 and encoding.sequence:
+        warnings.append(f"{title} files do not keep the pixel aspect ratio of {info.pixel_aspect}")
+    is_usual = color.primaries in (BT709, UNSPECIFIED) and color.transfer in (
+        BT709,
+        UNSPECIFIED,
+        SRGB,
+    )
+    is_photograph = labels.exif is not None or labels.dpi is not None
+    if is_photograph and not file_type.photo_labels:
+        warnings.append(f"{title} files do not keep the EXIF data and the resolution")
+    says_colors = file_type.colors or labels.icc is not None
+    if not says_colors and not is_usual:
+        warnings.append(
+            f"{title} files cannot say that their colours are {color.describe()}; set it in "
+            "the program that reads them"
+        )
+    return warnings

@@ -91,11 +91,12 @@ def read_picture_folder(folder: Path) -> PictureFolder:
     if not contents.numbered:
         raise UsageError(
             f"{printable(folder)}: has no numbered pictures (such as 0001.png)"
-            f"{_instead(contents)}; give a folder of pictures, or a file"
+            f"{_other_contents(contents)}; give a folder of pictures, or a file"
         )
     _check_one_sequence(folder, contents)
-    pictures = sorted(contents.numbered, key=_natural)
-    return PictureFolder(tuple(pictures), (*_ignored(folder, contents), *_doubts(folder, pictures)))
+    pictures = sorted(contents.numbered, key=_natural_key)
+    warnings = _left_out_warnings(folder, contents) + _order_warnings(folder, pictures)
+    return PictureFolder(tuple(pictures), tuple(warnings))
 
 
 def is_sequence(pictures: Sequence[Path]) -> bool:
@@ -103,13 +104,14 @@ def is_sequence(pictures: Sequence[Path]) -> bool:
 
     They differ only in numbers, and are no names that cameras give to single photographs.
     """
-    kinds = {_kind(path) for path in pictures}
+    kinds = {_name_pattern(path) for path in pictures}
     has_numbers = all(re.search(r"\d", path.stem) for path in pictures)
     of_camera = any(_CAMERA.fullmatch(path.name) for path in pictures)
     return len(pictures) > 1 and len(kinds) == 1 and has_numbers and not of_camera
 
 
 def _contents(folder: Path) -> _Contents:
+    """Return the entries of a folder. Raises UnlayerError where it cannot be read."""
     contents = _Contents()
     try:
         entries = sorted(folder.iterdir())
@@ -133,7 +135,7 @@ def _contents(folder: Path) -> _Contents:
     return contents
 
 
-def _instead(found: _Contents) -> str:
+def _other_contents(found: _Contents) -> str:
     """Return what a folder without numbered pictures has instead, for the error message."""
     kinds = [
         (found.plain, "picture without a number"),
@@ -149,7 +151,7 @@ def _check_one_sequence(folder: Path, found: _Contents) -> None:
     name = printable(folder)
     groups: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
     for path in found.numbered:
-        groups[_kind(path)].append(path)
+        groups[_name_pattern(path)].append(path)
     # One numbered picture beside plain ones is not a sequence: its number means nothing.
     examples = [files[0] for files in groups.values()]
     if len(examples) == 1 and len(found.numbered) == 1 and found.plain:
@@ -160,7 +162,7 @@ def _check_one_sequence(folder: Path, found: _Contents) -> None:
         raise UsageError(
             f"{name}: its pictures are not one numbered sequence ({shown}{more}); rename them "
             "(0001.png, 0002.png) or move the others away, or, if they are single pictures, "
-            f"{_one_by_one(examples[0])}",
+            f"{_batch_advice(examples[0])}",
             settings=("pattern",),
         )
     seen: dict[tuple[int, ...], Path] = {}
@@ -172,11 +174,12 @@ def _check_one_sequence(folder: Path, found: _Contents) -> None:
             )
 
 
-def _one_by_one(picture: Path) -> str:
+def _batch_advice(picture: Path) -> str:
+    """Return what to do with pictures that are single photographs."""
     return f"process them one by one with batch and the pattern '*{picture.suffix}'"
 
 
-def _ignored(folder: Path, found: _Contents) -> list[str]:
+def _left_out_warnings(folder: Path, found: _Contents) -> list[str]:
     """Return a sentence about the entries that are not frames, if there are any."""
     kinds = [
         (found.plain, "picture without a number"),
@@ -213,28 +216,28 @@ def _name(path: Path) -> str:
     return printable(Path(path.name))
 
 
-def _doubts(folder: Path, pictures: Sequence[Path]) -> list[str]:
+def _order_warnings(folder: Path, pictures: Sequence[Path]) -> list[str]:
     """Return sentences about signs that sorted pictures are not the frames of one clip."""
     name = printable(folder)
-    doubts: list[str] = []
+    warnings: list[str] = []
     places = [_numbers(path) for path in pictures]
     varying = [
         column for column in range(len(places[0])) if len({row[column] for row in places}) > 1
     ]
     if len(varying) > 1:
-        doubts.append(
+        warnings.append(
             f"{name}: the names differ in {len(varying)} numbers; the pictures are taken as one "
             "clip, ordered by the first number, then by the next"
         )
     elif varying:
-        doubts += _gaps(name, [row[varying[0]] for row in places])
+        warnings += _gaps(name, [row[varying[0]] for row in places])
     if len(pictures) > 1 and _CAMERA.fullmatch(pictures[0].name):
-        doubts.append(
+        warnings.append(
             f"{name}: {_name(pictures[0])} has a name that cameras give to single photographs, but "
             f"all {len(pictures)} are taken as frames of one clip; if they are not, "
-            f"{_one_by_one(pictures[0])}"
+            f"{_batch_advice(pictures[0])}"
         )
-    return doubts
+    return warnings
 
 
 def _gaps(name: str, numbers: Sequence[int]) -> list[str]:
@@ -259,17 +262,18 @@ def _gaps(name: str, numbers: Sequence[int]) -> list[str]:
     ]
 
 
-def _kind(path: Path) -> tuple[str, str]:
+def _name_pattern(path: Path) -> tuple[str, str]:
     """Return what all names of a sequence share: the name without its digits, and the file type."""
     suffix = path.suffix.lower()
     return re.sub(r"\d+", "#", path.stem), _SAME_KIND.get(suffix, suffix)
 
 
 def _numbers(path: Path) -> tuple[int, ...]:
+    """Return the numbers in a file's name."""
     return tuple(int(run) for run in re.findall(r"\d+", path.stem))
 
 
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+def _natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
     """Return a sort key that takes runs of digits as numbers."""
     return [
         (int(part), "") if part.isdecimal() else (-1, part)

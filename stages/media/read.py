@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import torch
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -22,7 +23,7 @@ from stages.media import bombs, frame_pixels, picture_folders
 from stages.media.clip import ClipInfo, FrameIndex, Frames, SourceSpan
 from stages.media.decode import (
     MAX_PIXELS,
-    MEDIA_ERRORS,
+    OpenVideo,
     SeekError,
     choose_stream,
     first_frame,
@@ -33,8 +34,7 @@ from stages.media.decode import (
     video_frames,
 )
 from stages.media.deinterlace import deinterlaced
-from stages.media.describe import PICTURE_RATE, describe
-from stages.media.exif import read_dpi, read_exif
+from stages.media.describe import PICTURE_RATE, describe, with_picture_labels
 from stages.media.input_checks import (
     check_complete,
     check_pictures,
@@ -42,11 +42,10 @@ from stages.media.input_checks import (
     frame_size_error,
     picture_size_error,
 )
-from stages.media.picture_metadata import read_icc_profile
-from stages.media.sniff import printable, sha256
-from stages.media.stored_frame import NumberedFrame, StoredFrame
-
-__all__ = ["MAX_PIXELS", "SourceSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
+from stages.media.library_errors import READ_ERRORS
+from stages.media.orientation import Picture, upright_size
+from stages.media.sniff import printable
+from stages.media.stored_frame import StoredFrame
 
 _BLOCK_VALUES = 1 << 24
 """Most float32 values of a block (64 MiB). It is small because callers copy blocks as well."""
@@ -76,7 +75,7 @@ class Clip:
     A frame passes these generators, each of which can be read from the middle of the clip:
 
     1. ``_video_frames`` or ``_picture_frames`` decodes it, and gives it its index and its time.
-    2. ``_frames_as_stored`` chooses between the two, and between a seek and the file's beginning.
+    2. ``_decoded_frames`` chooses between the two, and between a seek and the file's beginning.
     3. ``_progressive_frames`` deinterlaces it, where the clip is interlaced.
     4. :meth:`stored_frames` leaves out what lies outside of the trim.
     5. :meth:`pictures` converts it to RGB.
@@ -108,9 +107,7 @@ class Clip:
 
     def picture_info(self, index: int) -> ClipInfo:
         """Return the facts with the profile, EXIF data and resolution of picture ``index``."""
-        path = self.paths[index]
-        profile, exif, dpi = read_icc_profile(path), read_exif(path), read_dpi(path)
-        return replace(self.info, icc=profile, exif=exif, dpi=dpi)
+        return with_picture_labels(self.info, self.paths[index])
 
     def blocks(
         self,
@@ -133,11 +130,11 @@ class Clip:
         """
         height, width = size or (self.info.height, self.info.width)
         length = max(1, min(length, _BLOCK_VALUES // (3 * height * width)))
-        pictures: list[frame_pixels.Picture] = []
+        pictures: list[Picture] = []
         times: list[Fraction] = []
         begin = first
-        with contextlib.closing(self.pictures(first, last, size)) as numbered:
-            for index, time, picture in numbered:
+        with contextlib.closing(self.pictures(first, last, size)) as decoded:
+            for index, time, picture in decoded:
                 if not pictures:
                     begin = index
                 pictures.append(picture)
@@ -150,7 +147,7 @@ class Clip:
 
     def pictures(
         self, first: int = 0, last: int | None = None, size: tuple[int, int] | None = None
-    ) -> Generator[tuple[int, Fraction, frame_pixels.Picture]]:
+    ) -> Generator[tuple[int, Fraction, Picture]]:
         """Decode the same frames as :meth:`blocks`, with the same errors, one after another.
 
         Yields a frame's index, its time in seconds, and its upright picture ``(H, W, 3)``: uint8,
@@ -164,13 +161,14 @@ class Clip:
         start, end = self._options.start, self._options.end
         empty = True
         with contextlib.closing(self._progressive_frames(first)) as frames:
-            for index, time, frame in frames:
-                if (last is not None and index > last) or (end is not None and time >= end):
+            for stored in frames:
+                is_after_end = end is not None and stored.time >= end
+                if is_after_end or (last is not None and stored.index > last):
                     break
-                if start is not None and time < start:
+                if start is not None and stored.time < start:
                     continue
                 empty = False
-                yield StoredFrame(index, time, frame, self.info.crop)
+                yield stored
         trimmed = start is not None or end is not None
         if empty and trimmed and first == 0 and last is None:
             raise UsageError(
@@ -199,7 +197,7 @@ class Clip:
             parts[0].first,
         )
 
-    def companions(self, start: Fraction, end: Fraction, tracks: bool = True) -> SourceSpan | None:
+    def source_span(self, start: Fraction, end: Fraction, tracks: bool = True) -> SourceSpan | None:
         """Return what goes with a layer of the frames between two times: tags and chapters.
 
         tracks: whether the audio and the subtitles go with it, too. ``None`` for pictures.
@@ -220,80 +218,79 @@ class Clip:
     def alpha(self) -> torch.Tensor | None:
         """Return the first frame's alpha ``(1, H, W)`` in [0, 1]; ``None`` where there is none."""
         with contextlib.closing(self._progressive_frames(0)) as frames:
-            return frame_pixels.alpha_of(next(frames)[2], self.info.crop)
+            first = next(frames)
+            return frame_pixels.alpha_of(first.frame, first.crop)
 
-    def _progressive_frames(self, first: int) -> Generator[NumberedFrame]:
-        """Yield every frame from ``first`` on, progressive, with its index and time."""
+    def _progressive_frames(self, first: int) -> Generator[StoredFrame]:
+        """Yield every frame from ``first`` on, made progressive."""
         scan = self.info.scan
         # Deinterlacing looks at a frame's neighbours, so it needs the frame before ``first``.
-        frames = self._frames_as_stored(max(0, first - 1) if scan.deinterlaced else first)
+        frames = self._decoded_frames(max(0, first - 1) if scan.deinterlaced else first)
         if scan.deinterlaced:
             frames = deinterlaced(frames, scan)
-        for index, time, frame in frames:
-            if index < first:
+        for stored in frames:
+            if stored.index < first:
                 continue
             if self.info.has_alpha and not self.transparent:
                 # VP8 and VP9 keep alpha in a stream of its own, which is not decoded here.
-                is_stored = frame_pixels.has_alpha(frame)
-                self.transparent = not is_stored or frame_pixels.is_transparent(frame)
-            yield index, time, frame
+                is_stored = frame_pixels.has_alpha(stored.frame)
+                self.transparent = not is_stored or frame_pixels.is_transparent(stored.frame)
+            yield stored
 
-    def _frames_as_stored(self, first: int) -> Generator[NumberedFrame]:
-        """Yield every frame from ``first`` on as it is stored, with its index and time."""
+    def _decoded_frames(self, first: int) -> Generator[StoredFrame]:
+        """Yield every frame from ``first`` on, as the decoder returns it."""
         if len(self.paths) > 1 or self.info.is_picture:
             yield from self._picture_frames(first)
             return
         next_index = first
         if self._can_seek(first):
             try:
-                for numbered in self._video_frames(seek=first):
-                    yield numbered
-                    next_index = numbered[0] + 1
+                for stored in self._video_frames(seek=first):
+                    yield stored
+                    next_index = stored.index + 1
                 return
             except (SeekError, UnlayerError):
                 # Seeking can fail where decoding from the start works. A real fault of the file
                 # shows up again below.
                 pass
-        for numbered in self._video_frames():
-            if numbered[0] >= next_index:
-                yield numbered
+        for stored in self._video_frames():
+            if stored.index >= next_index:
+                yield stored
 
     def _can_seek(self, first: int) -> bool:
         """Return whether a seek to frame ``first`` is worth it, and its result can be checked."""
         is_known = self.frame_index.rising and len(self.frame_index.times) > first
         return first >= _SEEK_FROM and is_known and not self._options.salvage
 
-    def _video_frames(self, seek: int | None = None) -> Generator[NumberedFrame]:
+    def _video_frames(self, seek: int | None = None) -> Generator[StoredFrame]:
         """Decode the video and compare each frame with what earlier passes saw.
 
         seek: the index of a known frame to start from; ``None`` to start from the beginning.
         Raises :class:`SeekError` where the frames after a seek are not the known ones.
         """
-        options = self._options
         path = self.info.path
-        with open_media(path, options.max_pixels) as container:
+        with open_media(path, self._options.max_pixels) as container:
             stream = container.streams[self.info.stream]
             assert isinstance(stream, VideoStream)
             begin = 0
-            frames: Iterator[VideoFrame] = video_frames(
-                container, stream, path, options.salvage, options.max_pixels, self._note_damage
-            )
+            video = self._open_video(path, container, stream)
+            frames: Iterator[VideoFrame] = video_frames(video, self._note_damage)
             if seek is not None and (timestamp := self.frame_index.timestamps[seek]) is not None:
                 try:
                     container.seek(timestamp, stream=stream)
-                except MEDIA_ERRORS as error:
+                except READ_ERRORS as error:
                     raise SeekError from error
                 frames = frames_from(frames, timestamp)
                 begin = seek
-            end = yield from self._numbered(frames, begin, sought=seek is not None)
+            end = yield from self._with_index_and_time(frames, begin, sought=seek is not None)
         if end == 0:
             raise no_frame_error(path)
         if self._damaged:
             self.salvaged = end
 
-    def _numbered(
+    def _with_index_and_time(
         self, frames: Iterator[VideoFrame], begin: int, *, sought: bool
-    ) -> Generator[NumberedFrame, None, int]:
+    ) -> Generator[StoredFrame, None, int]:
         """Yield frames with index and time, and enter them in the frame index.
 
         begin: the first one's index. sought: whether they were sought, so that the ones that are
@@ -315,31 +312,34 @@ class Clip:
             if self._options.end is None or time < self._options.end:
                 self._check_size(frame, index)
             known.add(index, time, frame.pts, checksum)
-            yield index, time, frame
+            yield StoredFrame(index, time, frame, self.info.crop)
             index += 1
         return index
+
+    def _open_video(self, path: Path, container: InputContainer, stream: VideoStream) -> OpenVideo:
+        """Return a stream of an open file, to be decoded as this clip is."""
+        return OpenVideo(path, container, stream, self._options.salvage, self._options.max_pixels)
 
     def _note_damage(self) -> None:
         """Take note that the file is damaged."""
         self._damaged = True
 
-    def _picture_frames(self, first: int) -> Generator[NumberedFrame]:
+    def _picture_frames(self, first: int) -> Generator[StoredFrame]:
         """Decode the pictures from number ``first`` on, each with its index and time."""
-        options = self._options
         for index, path in enumerate(self.paths[first:], first):
-            with open_media(path, options.max_pixels) as container:
+            with open_media(path, self._options.max_pixels) as container:
                 wanted = self.info.stream if len(self.paths) == 1 else None
                 stream = choose_stream(container, path, wanted)
-                frame = first_frame(container, stream, path, options.salvage, options.max_pixels)
+                frame = first_frame(self._open_video(path, container, stream))
                 self._check_size(frame, index, path)
-                yield index, index / self._picture_rate, frame
+                yield StoredFrame(index, index / self._picture_rate, frame, self.info.crop)
 
     def _check_size(self, frame: VideoFrame, index: int, path: Path | None = None) -> None:
         """Raise UnlayerError for a frame of another size than the first one.
 
         index: the frame's number. path: its file, where it is a picture.
         """
-        size = frame_pixels.upright_size(frame, self.info.crop)
+        size = upright_size(frame, self.info.crop)
         if size == (self.info.height, self.info.width):
             return
         if path is not None:
@@ -381,7 +381,8 @@ def open_clip(
         video = choose_stream(container, paths[0], stream)
         file_start = Fraction(container.start_time or 0, av.time_base)
         is_cut_short = check_complete(paths[0], container, video, salvage=salvage)
-        info, frame = describe(container, video, paths[0], salvage, max_pixels, interlaced)
+        opened = OpenVideo(paths[0], container, video, salvage, max_pixels)
+        info, frame = describe(opened, interlaced)
         if end is None:
             bombs.check_animation(paths[0], container.format.name, frame.width, frame.height)
     if len(paths) > 1 or is_folder:

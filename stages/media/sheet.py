@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages import safe_files
 from stages.errors import UnlayerError
+from stages.storage import safe_files
 
 Image = NDArray[np.uint8]
 

@@ -261,9 +261,3 @@ def _ebml_size(file: BinaryIO) -> int | None:
     length, size = ebml.read_size(number, 0)
     file.seek(begin + length)
     return None if ebml.is_unknown(size, length) else size
-
-
-def reason(error: BaseException) -> str:
-    """Return a library's error as a few words in one line."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())

@@ -10,10 +10,7 @@ import torch
 from av.video.frame import VideoFrame
 
 from stages.media import frame_pixels
-from stages.media.frame_pixels import Picture
-
-NumberedFrame = tuple[int, Fraction, VideoFrame]
-"""A decoded frame after its index, counted from 0, and its time in seconds."""
+from stages.media.orientation import UPRIGHT, Crop, Picture, orientation_of, upright_size
 
 
 @dataclass
@@ -21,13 +18,13 @@ class StoredFrame:
     """One decoded frame of a clip.
 
     index: counted from 0, as decoded. time: in seconds, exact.
-    frame: as the decoder returned it. crop: what to cut off it: left, top, right, bottom.
+    frame: as the decoder returned it. crop: what to cut off it.
     """
 
     index: int
     time: Fraction
     frame: VideoFrame
-    crop: tuple[int, int, int, int] | None = None
+    crop: Crop | None = None
 
     @cached_property
     def picture(self) -> Picture:
@@ -42,12 +39,12 @@ class StoredFrame:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the upright picture."""
-        return frame_pixels.upright_size(self.frame, self.crop)
+        return upright_size(self.frame, self.crop)
 
     @property
     def is_upright(self) -> bool:
         """Whether the stored picture is the upright one, without cropping or turning."""
-        return self.crop is None and frame_pixels.orientation_of(self.frame) == frame_pixels.UPRIGHT
+        return self.crop is None and orientation_of(self.frame) == UPRIGHT
 
     def scaled_picture(self, size: tuple[int, int] | None) -> Picture:
         """Return the upright picture scaled to ``size`` ``(H, W)``, as :attr:`picture` is."""

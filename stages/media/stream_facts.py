@@ -21,6 +21,7 @@ from stages.media.bitstream import scan_packet
 from stages.media.color_tags import CHROMATICITY_STEPS, LUMINANCE_STEPS, MASTERING_BYTES
 from stages.media.ebml import elements
 from stages.media.mp4_boxes import COUNT, FULL_BOX_HEAD, VIDEO_ENTRY, boxes, first_inside
+from stages.media.orientation import Crop
 
 _MAX_TRACK_BYTES = 1 << 20  # that are read of a Matroska file's tracks
 _MAX_TOP_ELEMENTS = 4096  # elements of a Matroska file that are read to find its tracks
@@ -55,41 +56,51 @@ class StreamFacts:
     """Facts about one video stream.
 
     mastering, light: see :class:`stages.media.color_tags.ColorTags`.
-    crop: the clean aperture as left, top, right and bottom, in stored pixels.
+    crop: what lies outside of the clean aperture, in stored pixels.
     dolby_vision: its profile; 0 where the profile is not known. dynamic: whether HDR10+ was seen.
     stereo: how two views share a frame. spherical: whether the picture is a projection of a sphere.
     """
 
     mastering: bytes | None = None
     light: tuple[int, int] | None = None
-    crop: tuple[int, int, int, int] | None = None
+    crop: Crop | None = None
     dolby_vision: int | None = None
     dynamic: bool = False
     stereo: str = ""
     spherical: bool = False
 
 
-def read_facts(
-    path: Path, container: str, track: int, codec: str, size: tuple[int, int], data: list[bytes]
-) -> StreamFacts:
+@dataclass(frozen=True)
+class StoredTrack:
+    """Where a video track is in its file, and how it is stored.
+
+    container: the demuxer's name. number: the track's own in an MP4; in Matroska its position among
+    the video tracks. codec: its canonical name. size: the stored ``(H, W)``.
+    """
+
+    container: str
+    number: int
+    codec: str
+    size: tuple[int, int]
+
+
+def read_facts(path: Path, track: StoredTrack, data: list[bytes]) -> StreamFacts:
     """Return the facts that a file states about one video track. Never raises.
 
-    container: the demuxer's name. codec: the codec's canonical name.
-    track: the track's number in an MP4; in Matroska its position among the video tracks.
-    size: the stored ``(H, W)``. data: the codec's header and its first packets.
+    data: the codec's header and its first packets.
     """
     facts = StreamFacts()
     with (
         contextlib.suppress(OSError, ValueError, IndexError, struct.error, ZeroDivisionError),
         path.open("rb") as file,
     ):
-        if container.startswith("mov"):
-            facts = _of_mp4(file, track, size)
-        elif container.startswith("matroska"):
-            facts = _of_matroska(file, track)
+        if track.container.startswith("mov"):
+            facts = _facts_of_mp4(file, track)
+        elif track.container.startswith("matroska"):
+            facts = _facts_of_matroska(file, track.number)
     for packet in data:
         with contextlib.suppress(ValueError, IndexError, struct.error):
-            seen = scan_packet(packet, codec)
+            seen = scan_packet(packet, track.codec)
             vision = facts.dolby_vision
             if seen.dolby_vision and vision is None:
                 # The profile is not known: the units are there, but not the box that states it.
@@ -104,9 +115,9 @@ def read_facts(
     return facts
 
 
-def _of_mp4(file: BinaryIO, track: int, size: tuple[int, int]) -> StreamFacts:
-    """Return the facts about the track with this number in an MP4 or MOV."""
-    span = _mp4_track(file, track)
+def _facts_of_mp4(file: BinaryIO, track: StoredTrack) -> StreamFacts:
+    """Return the facts about one track of an MP4 or MOV."""
+    span = _mp4_track(file, track.number)
     if span is None:
         return StreamFacts()
     begin, end = span
@@ -114,14 +125,13 @@ def _of_mp4(file: BinaryIO, track: int, size: tuple[int, int]) -> StreamFacts:
         kind == b"uuid" and _starts(file, at, _SPHERICAL[:4])
         for kind, at, _ in boxes(file, begin, end)
     )
+    facts = StreamFacts(spherical=spherical)
     described = first_inside(file, span, b"mdia", b"minf", b"stbl", b"stsd")
     if described is None:
-        return StreamFacts(spherical=spherical)
+        return facts
     entries = boxes(file, described[0] + FULL_BOX_HEAD + COUNT, described[1])
     _, content, stop = next(entries, (b"", 0, 0))
-    if not content:
-        return StreamFacts(spherical=spherical)
-    return _of_entry(file, content, stop, size, spherical)
+    return _with_sample_entry(facts, file, (content, stop), track.size) if content else facts
 
 
 def _mp4_track(file: BinaryIO, track: int) -> tuple[int, int] | None:
@@ -148,15 +158,14 @@ def _starts(file: BinaryIO, at: int, data: bytes) -> bool:
     return file.read(len(data)) == data
 
 
-def _of_entry(
-    file: BinaryIO, content: int, end: int, size: tuple[int, int], spherical: bool
+def _with_sample_entry(
+    facts: StreamFacts, file: BinaryIO, entry: tuple[int, int], size: tuple[int, int]
 ) -> StreamFacts:
-    """Return the facts from the boxes of a video sample entry.
+    """Return the facts with those from the boxes of a video sample entry.
 
-    content, end: where the entry's content begins and ends. size: the stored ``(H, W)``.
-    spherical: what was found outside of the entry.
+    entry: where its content begins and ends. size: the stored ``(H, W)``.
     """
-    facts = StreamFacts(spherical=spherical)
+    content, end = entry
     for kind, at, stop in boxes(file, content + VIDEO_ENTRY, end):
         file.seek(at)
         data = file.read(min(stop - at, _MAX_BOX_BYTES))
@@ -180,10 +189,8 @@ def _of_entry(
     return facts
 
 
-def crop_from_clap(
-    values: tuple[int, ...], size: tuple[int, int]
-) -> tuple[int, int, int, int] | None:
-    """Return what a clean aperture cuts off: left, top, right, bottom, in whole pixels.
+def crop_from_clap(values: tuple[int, ...], size: tuple[int, int]) -> Crop | None:
+    """Return what a clean aperture cuts off, in whole pixels.
 
     values: its width, height, and the horizontal and vertical offset of its centre, each as a
         numerator and a denominator (ISO/IEC 14496-12, 12.1.4).
@@ -197,14 +204,9 @@ def crop_from_clap(
     left, top = (size[1] - wide) / 2 + across, (size[0] - high) / 2 + down
     edges = (left, top, size[1] - left - wide, size[0] - top - high)
     # Odd sizes give half pixels; the aperture is rounded outwards then.
-    crop = tuple(max(0, int(edge)) for edge in edges)
-    if (
-        any(edge < 0 for edge in edges)
-        or crop[0] + crop[2] >= size[1]
-        or crop[1] + crop[3] >= size[0]
-    ):
-        return None
-    return None if not any(crop) else (crop[0], crop[1], crop[2], crop[3])
+    crop = Crop(*(max(0, int(edge)) for edge in edges))
+    is_inside = min(edges) >= 0 and crop.left + crop.right < size[1]
+    return crop if is_inside and crop.top + crop.bottom < size[0] and any(crop) else None
 
 
 def _from_smdm(data: bytes) -> bytes:
@@ -261,29 +263,29 @@ def _tracks(file: BinaryIO) -> bytes:
     return b""
 
 
-def _of_matroska(file: BinaryIO, track: int) -> StreamFacts:
+def _facts_of_matroska(file: BinaryIO, position: int) -> StreamFacts:
     """Return the facts about the video track at this position among the video tracks."""
     count = -1
     for identifier, entry in elements(_tracks(file)):
         # Video tracks are counted, as the library does not give track numbers.
         is_track = identifier == ebml.TRACK_ENTRY
         count += is_track and _number(dict(elements(entry)), ebml.TRACK_TYPE) == ebml.VIDEO_TRACK
-        if count == track:
-            return _of_track_entry(entry)
+        if count == position:
+            return _facts_of_track_entry(entry)
     return StreamFacts()
 
 
-def _of_track_entry(entry: bytes) -> StreamFacts:
+def _facts_of_track_entry(entry: bytes) -> StreamFacts:
     """Return the facts from the content of a Matroska file's TrackEntry element."""
     video = dict(elements(dict(elements(entry)).get(ebml.VIDEO, b"")))
     color = dict(elements(video.get(ebml.COLOR, b"")))
     projection = dict(elements(video.get(ebml.PROJECTION, b"")))
-    left, top, right, bottom = (_number(video, side) for side in ebml.CROPS)
+    crop = Crop(*(_number(video, side) for side in ebml.CROPS))
     light = _number(color, ebml.MAX_CLL), _number(color, ebml.MAX_FALL)
     return StreamFacts(
         mastering=_matroska_mastering(dict(elements(color.get(ebml.MASTERING, b"")))),
         light=light if any(light) else None,
-        crop=(left, top, right, bottom) if left or top or right or bottom else None,
+        crop=crop if any(crop) else None,
         dolby_vision=_matroska_dolby_vision(entry),
         stereo=_MATROSKA_STEREO.get(_number(video, ebml.STEREO_MODE), ""),
         spherical=bool(_number(projection, ebml.PROJECTION_TYPE)),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
 
-from stages.media.audio import WRITE_ERRORS, InputTracks
 from stages.media.clip import SourceSpan
 from stages.media.containers.base import FileType
 from stages.media.decode import open_media
+from stages.media.input_tracks import InputTracks, seek_before
 from stages.media.labels import kept_track_tags
+from stages.media.library_errors import WRITE_ERRORS
 
 _PREROLL = 30
 """Seconds before a span in which a subtitle may begin that it still shows."""
@@ -52,7 +51,7 @@ class SubtitleTracks(InputTracks):
         tracks: dict[int, _Track] = {}
         for source in self._input.streams.subtitles:
             try:
-                tracks[source.index] = self._added(source)
+                tracks[source.index] = self._add_track(source)
             except WRITE_ERRORS:
                 self._left_out.append(f"subtitles in track {source.index} ({_name(source)})")
         if tracks:
@@ -71,11 +70,11 @@ class SubtitleTracks(InputTracks):
             ends[index] = max(ends.get(index, begin), begin + (packet.duration or 0))
             yield packet
 
-    def _tell_of_fault(self, error: Exception) -> None:
+    def _report_fault(self, error: Exception) -> None:
         self._left_out.append("subtitles to their end")
 
-    def _added(self, source: SubtitleStream) -> _Track:
-        """Return the layer's track for one of the input's; raises ValueError where it has none."""
+    def _add_track(self, source: SubtitleStream) -> _Track:
+        """Return a new track for one of the input's. Raises ValueError where the file has none."""
         support = self._file_type.subtitles
         if support is None or getattr(source, "codec_context", None) is None:
             raise ValueError("no subtitles here")
@@ -109,8 +108,7 @@ def _within(
     source: InputContainer, span: SourceSpan, tracks: dict[int, _Track]
 ) -> Iterator[Packet[Any]]:
     """Yield the subtitles that a span shows, cut to it, with times from its start."""
-    with contextlib.suppress(*WRITE_ERRORS):
-        source.seek(max(0, int((span.start - _PREROLL) * av.time_base)))
+    seek_before(source, span.start, _PREROLL)
     # The picture's packets say when the span is over; the next subtitle may be far away.
     packets = source.demux(*source.streams.video[:1], *source.streams.subtitles)
     for packet, begin, end in _shown(packets, span, tracks):

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from stages import safe_files
-from stages.media.audio import WRITE_ERRORS
+from stages.media.audio import PREROLL
 from stages.media.clip import SourceSpan
 from stages.media.decode import open_media
+from stages.media.input_tracks import seek_before
+from stages.storage import safe_files
 
-_PREROLL = 1  # seconds before a span's start from which audio is decoded
 _SHALLOW = ("s16", "s16p", "u8", "u8p")  # FFmpeg's sample formats that 16 bits hold
 _GAP = 1 << 16  # samples of silence that are written at a time
 
@@ -84,8 +82,7 @@ def _timed_samples(
     """
     stream = source.streams.audio[number]
     resampler = AudioResampler("s16" if depth == 2 else "s32", stream.layout, stream.rate)
-    with contextlib.suppress(*WRITE_ERRORS):
-        source.seek(max(0, int((span.start - _PREROLL) * av.time_base)))
+    seek_before(source, span.start, PREROLL)
     position: int | None = None
     for packet in source.demux(stream):
         for frame in packet.decode():

@@ -24,26 +24,30 @@ import av
 import torch
 from av.video.frame import VideoFrame
 
-from stages import safe_files
 from stages.errors import DISK_FULL, UnlayerError
-from stages.media.audio import WRITE_ERRORS, audio_warning
+from stages.media.audio import audio_warning
 from stages.media.clip import ClipInfo, Frames, SourceSpan
-from stages.media.color_tags import BT709, SRGB, UNSPECIFIED
 from stages.media.containers.base import Encoding
 from stages.media.encoder_frames import EncoderFrames
 from stages.media.formats import LayerFormat, can_take_codes, encoding_for, output_colors
 from stages.media.labels import left_out_warning
+from stages.media.layer_sink import LayerSink, TimedFrames
+from stages.media.library_errors import WRITE_ERRORS, reason
 from stages.media.mux import MuxedClip, VideoLabels, lost_beside_pictures
-from stages.media.picture_file import PATTERN, PictureFile, PictureLabels, PictureSequence
-from stages.media.sniff import printable, reason
+from stages.media.picture_file import (
+    PATTERN,
+    PictureFile,
+    PictureSequence,
+    lost_labels_warnings,
+)
+from stages.media.picture_headers import PictureLabels
+from stages.media.sniff import printable
 from stages.media.stored_frame import StoredFrame
 from stages.media.timecode import advance
 from stages.media.wav import write_wavs
 from stages.optim.threads import LEAST_VALUES, WorkQueue
+from stages.storage import safe_files
 
-# Seconds by which intervals may differ before a sequence, which keeps no times, has a warning:
-# some containers round times to milliseconds.
-_UNEVEN = Fraction(2, 1000)
 _MAX_TICKS = 10**9  # in a second, so that times fit the containers' fields
 _MOST_WAITING = 2  # frames that wait for a thread, at most
 _WAITING_BYTES = 1 << 27  # of the pixels of these frames, at most
@@ -108,16 +112,13 @@ class LayerWriter:
         self._time_base = file_type.time_base or Fraction(
             1, min(info.time_base.denominator, _MAX_TICKS)
         )
-        self._sink: MuxedClip | PictureFile | PictureSequence
+        self._sink: LayerSink
         if file_type.muxer:
             self._sink = self._video_sink(first_frame, data=data)
         else:
             self._sink = self._picture_sink(first_frame, data=data)
-        self._first_time: Fraction | None = None
         self._last_time: Fraction | None = None
-        self._held: tuple[VideoFrame, Fraction] | None = None
-        self._interval = 1 / info.rate
-        self._is_even = True
+        self._timed = TimedFrames(self._sink, self._time_base, info.rate)
         waiting = (
             0
             if self._sink.is_single
@@ -125,7 +126,7 @@ class LayerWriter:
         )
         self._conversions, self._encodings = WorkQueue(waiting), WorkQueue(waiting)
 
-    def _video_sink(self, first_frame: int | None, *, data: bool) -> MuxedClip:
+    def _video_sink(self, first_frame: int | None, *, data: bool) -> LayerSink:
         """Return what writes a video. first_frame, data: as in the constructor's arguments."""
         info = self.info
         # HDR metadata describe the input's values, so they are written only with those.
@@ -139,9 +140,7 @@ class LayerWriter:
             self._temporary, info, self._encoding, labels, self._time_base, self.warnings
         )
 
-    def _picture_sink(
-        self, first_frame: int | None, *, data: bool
-    ) -> PictureFile | PictureSequence:
+    def _picture_sink(self, first_frame: int | None, *, data: bool) -> LayerSink:
         """Return what writes a picture, or a folder of them; arguments as in :meth:`_video_sink`.
 
         Warns of labels of the input that the file cannot keep.
@@ -153,7 +152,7 @@ class LayerWriter:
             labels = PictureLabels(
                 info.color, info.icc, None if is_sequence else info.exif, info.dpi
             )
-        self._warn_of_lost_labels(labels)
+        self.warnings += lost_labels_warnings(info, self._encoding, labels)
         if is_sequence:
             return PictureSequence(self._temporary, self._encoding, labels, first_frame or 0)
         return PictureFile(self._temporary, self._encoding, labels)
@@ -246,36 +245,18 @@ class LayerWriter:
         self._last_time = time
 
         def work() -> None:
-            self._encodings.do(partial(self._hold_back, convert(), time))
+            self._encodings.do(partial(self._timed.add, convert(), time))
 
         self._conversions.do(work)
-
-    def _hold_back(self, frame: VideoFrame, time: Fraction) -> None:
-        """Hold a frame back and encode the one before, whose duration is now known."""
-        if self._first_time is None:
-            self._first_time = time
-        if self._held is not None:
-            self._interval = time - self._held[1]
-            self._is_even &= abs(self._interval - 1 / self.info.rate) <= _UNEVEN
-            self._encode(*self._held)
-        self._held = (frame, time)
-
-    def _encode(self, frame: VideoFrame, time: Fraction) -> None:
-        assert self._first_time is not None
-        begin = round((time - self._first_time) / self._time_base)
-        end = round((time + self._interval - self._first_time) / self._time_base)
-        self._sink.add(frame, begin, max(1, end - begin))
 
     def _finish(self) -> None:
         self._conversions.finish()
         self._encodings.finish()
-        if self._held is None:
-            raise ValueError("no frame was written")
-        self._encode(*self._held)
+        self._timed.finish()
         for missing in self._sink.finish():
             self.warnings.append(f"{missing} could not be written into the file")
         if self._encoding.sequence:
-            if not self._is_even:
+            if not self._timed.is_even:
                 self.warnings.append(
                     "its frames are not evenly spaced in time, and numbered pictures do not keep "
                     "their times"
@@ -301,29 +282,6 @@ class LayerWriter:
             if getattr(error, "errno", 0) in DISK_FULL:
                 raise
             self.warnings.append(audio_warning(source.path, error))
-
-    def _warn_of_lost_labels(self, labels: PictureLabels) -> None:
-        """Warn of what picture files cannot say about their pictures."""
-        info, color = self.info, labels.color
-        title = self._encoding.container.title
-        if info.pixel_aspect != 1 and self._encoding.sequence:
-            self.warnings.append(
-                f"{title} files do not keep the pixel aspect ratio of {info.pixel_aspect}"
-            )
-        is_usual = color.primaries in (BT709, UNSPECIFIED) and color.transfer in (
-            BT709,
-            UNSPECIFIED,
-            SRGB,
-        )
-        is_photograph = labels.exif is not None or labels.dpi is not None
-        if is_photograph and not self._encoding.container.file_type.photo_labels:
-            self.warnings.append(f"{title} files do not keep the EXIF data and the resolution")
-        says_colors = self._encoding.container.file_type.colors or labels.icc is not None
-        if not says_colors and not is_usual:
-            self.warnings.append(
-                f"{title} files cannot say that their colours are {color.describe()}; set it in "
-                "the program that reads them"
-            )
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

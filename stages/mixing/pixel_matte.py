@@ -80,12 +80,12 @@ class PixelEvidence:
         outgoing_error = float((counted * change.square().sum(1, keepdim=True)).mean())
         return cls(along, contrast, gain, means.view(-1, 1, 1, 1), outgoing_error)
 
-    def around(self, radii: tuple[int, int]) -> PixelEvidence:
+    def over_neighborhood(self, radii: tuple[int, int]) -> PixelEvidence:
         """Return the evidence of each pixel's neighbourhood together."""
         along, contrast, gain = (mean_of(part, radii) for part in self._parts())
         return replace(self, along=along, contrast=contrast, gain=gain)
 
-    def beside(self, radii: tuple[int, int]) -> PixelEvidence:
+    def over_neighbors(self, radii: tuple[int, int]) -> PixelEvidence:
         """Return the evidence of each pixel's neighbourhood without the pixel itself.
 
         Where that is the pixel alone, it is the evidence of the pixel in the frames before and
@@ -143,10 +143,11 @@ def pixel_matte(
     Over time the weight of a pixel does not fall. It is the one that explains the frames best by
     least squares; where a single step from 0 to 1 explains them nearly as well, it is that step.
     """
-    own = PixelEvidence.of(frames, layers, means, certainty)
-    together = own.around(neighborhood(own))
-    gradual, sudden = together.gradual(), together.sudden()
-    return sudden if own.error(sudden) <= SUDDEN_ERROR_RATIO * own.error(gradual) else gradual
+    by_pixel = PixelEvidence.of(frames, layers, means, certainty)
+    by_neighborhood = by_pixel.over_neighborhood(neighborhood(by_pixel))
+    gradual, sudden = by_neighborhood.gradual(), by_neighborhood.sudden()
+    most_error = SUDDEN_ERROR_RATIO * by_pixel.error(gradual)
+    return sudden if by_pixel.error(sudden) <= most_error else gradual
 
 
 def finer_weight(frame: Tensor, layers: Pair, expected: Tensor) -> Tensor:
@@ -169,12 +170,12 @@ def finer_weight(frame: Tensor, layers: Pair, expected: Tensor) -> Tensor:
     return sudden if error(sudden) <= SINGLE_SCENE_ERROR_RATIO * error(expected) else expected
 
 
-def neighborhood(own: PixelEvidence) -> tuple[int, int]:
+def neighborhood(by_pixel: PixelEvidence) -> tuple[int, int]:
     """Return the radii of the neighbourhood whose other members tell most about a pixel.
 
     For the pixel alone, these are the frames before and after.
     """
-    errors = [own.error(own.beside(radii).weights()) for radii in NEIGHBORHOODS]
+    errors = [by_pixel.error(by_pixel.over_neighbors(radii).weights()) for radii in NEIGHBORHOODS]
     return NEIGHBORHOODS[errors.index(min(errors))]
 
 

@@ -174,13 +174,14 @@ class Descent:
         Raises FitError where the fit diverges for the third time.
         """
         guard = DivergenceGuard(self._values, self.optimizer, self.name)
-        wait = 1 if all(value.device.type == "cpu" for value in self._values) else WAIT_STEPS
+        on_cpu = all(value.device.type == "cpu" for value in self._values)
+        reading_interval = 1 if on_cpu else WAIT_STEPS
         course = StepCourse(self.groups, weights, steps)
         with self._steps(evaluate, course, repeatable=prepare is not None) as work:
             for step in range(steps):
                 variant = prepare(step) if prepare is not None else None
                 losses = work.losses(step, variant, guard.rate_factor)
-                if step % wait and step < steps - 1:
+                if step % reading_interval and step < steps - 1:
                     # To read the losses is to wait for a GPU, so these steps are taken unseen.
                     work.move()
                     continue
@@ -198,8 +199,9 @@ class Descent:
     ) -> Iterator[Steps]:
         """Yield the steps: repeated by a GPU where it can and where that pays, else plain ones."""
         device = self._values[0].device
-        worth = repeatable and self.optimizer.fused and course.steps >= LEAST_REPEATED
-        record = cuda_recorder(device) if worth else None
+        can_repeat = repeatable and self.optimizer.fused
+        pays = can_repeat and course.steps >= LEAST_REPEATED
+        record = cuda_recorder(device) if pays else None
         if record is None:
             yield PlainSteps(self.optimizer, evaluate, course)
             return

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from stages.optim.descent import Descent, Losses, ParameterGroup, Weights, weighted
 from stages.optim.descent import OnStep as OnStep
 from stages.optim.losses import Schedule, ramp, warm_and_decay
+from stages.optim.steps import Prepare
 from stages.optim.threads import convolution_threads
 
 Terms = Callable[[Tensor, float], Mapping[str, Tensor]]
@@ -147,9 +148,16 @@ def fit(
     KeyError where a loss has no weight.
     """
     done = plan.start.steps if plan.start else 0
-    draw = shuffled(frames, plan.batch) if isinstance(frames, int) else frames
     generator = torch.Generator().manual_seed(seed * SEED_STRIDE + done)
-    batch = _Batch(draw, generator, next(module.parameters()).device)
+    device = next(module.parameters()).device
+    prepare: Prepare | None = None
+    if isinstance(frames, VariedDraw):
+        varied = _VariedBatch(frames, generator, device)
+        batch: _Batch = varied
+        prepare = varied.prepare
+    else:
+        draw = shuffled(frames, plan.batch) if isinstance(frames, int) else frames
+        batch = _Batch(draw, generator, device)
     descent = _descent(module, plan)
     module.train()
     with convolution_threads(module) as begin_step:
@@ -158,7 +166,6 @@ def fit(
             begin_step()
             return weighted(terms(batch.of_step(), step / plan.steps), now)
 
-        prepare = batch.prepare if isinstance(draw, VariedDraw) else None
         descent.run(evaluate, weights, plan.steps, on_step, prepare)
     return FitState(
         copy.deepcopy(module.state_dict()),
@@ -168,22 +175,39 @@ def fit(
 
 
 class _Batch:
-    """The frames of each step, on the device of the fit."""
+    """The frames of each step, on the device of the fit.
 
-    def __init__(
-        self, draw: Draw | VariedDraw, generator: torch.Generator, device: torch.device
-    ) -> None:
+    draw: draws them. generator: of random numbers.
+    """
+
+    def __init__(self, draw: Draw, generator: torch.Generator, device: torch.device) -> None:
         self.draw = draw
         self.generator = generator
         self.device = device
+
+    def of_step(self) -> Tensor:
+        """Return the frames of the step, ``(B,)``."""
+        return _queued(self.draw(self.generator), self.device)
+
+
+class _VariedBatch(_Batch):
+    """The same for steps that a GPU may repeat: each variant's frames stay in one tensor.
+
+    variant: as of :class:`VariedDraw`.
+    """
+
+    def __init__(
+        self, varied: VariedDraw, generator: torch.Generator, device: torch.device
+    ) -> None:
+        super().__init__(varied.draw, generator, device)
+        self._variant_of = varied.variant
         self._kept: dict[Hashable, Tensor] = {}
         self._variant: Hashable = None
 
     def prepare(self, step: int) -> Hashable:
         """Draw the frames of a step into the tensor of their variant; return the variant."""
-        assert isinstance(self.draw, VariedDraw)
-        drawn = self.draw.draw(self.generator)
-        self._variant = self.draw.variant(drawn)
+        drawn = self.draw(self.generator)
+        self._variant = self._variant_of(drawn)
         index = _queued(drawn, self.device)
         if self._variant in self._kept:
             self._kept[self._variant].copy_(index)
@@ -192,10 +216,8 @@ class _Batch:
         return self._variant
 
     def of_step(self) -> Tensor:
-        """Return the frames of the step, ``(B,)``."""
-        if isinstance(self.draw, VariedDraw):
-            return self._kept[self._variant]
-        return _queued(self.draw(self.generator), self.device)
+        """Return the frames of the prepared step, ``(B,)``."""
+        return self._kept[self._variant]
 
 
 def _queued(index: Tensor, device: torch.device) -> Tensor:

@@ -50,6 +50,14 @@ def workers() -> int:
     return _workers[-1] if _workers else max(1, torch.get_num_threads())
 
 
+def _has_no_helpers() -> bool:
+    """Return whether the calling thread has none to share its work with.
+
+    A thread of the pool has none: it would wait for the pool, and so for itself.
+    """
+    return workers() < 2 or getattr(_inside, "pool", False)
+
+
 @contextmanager
 def one_thread_an_operation(limit: Callable[[], int] | None = None) -> Iterator[None]:
     """Run each PyTorch operation on one thread inside the block; also a decorator.
@@ -77,7 +85,7 @@ def map_in_threads(work: Callable[[T], R], items: Iterable[T], *, parallel: bool
         otherwise the calling thread does it.
     """
     todo = list(items)
-    if not parallel or len(todo) < 2 or workers() < 2 or getattr(_inside, "pool", False):
+    if not parallel or len(todo) < 2 or _has_no_helpers():
         return [work(item) for item in todo]
     results: list[R] = [None] * len(todo)  # type: ignore[list-item]
     # Whoever is free takes the next number. Handing over every item by itself would wake threads
@@ -112,7 +120,7 @@ def read_ahead(items: Iterable[T]) -> Generator[T]:
     One item is prepared ahead, which bounds the memory. With one thread to keep busy, or inside
     work that is shared out already, nothing is prepared ahead.
     """
-    if workers() < 2 or getattr(_inside, "pool", False):
+    if _has_no_helpers():
         yield from items
         return
     iterator = iter(items)
@@ -148,7 +156,7 @@ class WorkQueue:
 
     def do(self, work: Callable[[], None]) -> None:
         """Hand a piece of work over. Waits while too many pieces wait."""
-        if self._waiting < 1 or workers() < 2 or getattr(_inside, "pool", False):
+        if self._waiting < 1 or _has_no_helpers():
             work()
             return
         if self._thread is None:

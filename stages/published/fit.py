@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -20,7 +20,7 @@ from stages.context import Note, SeparationContext, notes_where
 from stages.mixing.psnr import psnr_of
 from stages.optim.budget import COUNTED_STEPS
 from stages.optim.descent import part_of_fit
-from stages.optim.fit import Draw, FitPlan, FitState, OnStep, Terms, fit
+from stages.optim.fit import FitPlan, FitRun, FitState, Terms, fit
 from stages.optim.losses import Schedule
 from stages.optim.timing import steps_within
 from stages.published.networks import BATCH
@@ -64,11 +64,13 @@ DrawStep = Callable[[Tensor, float], DrawnStep]
 class PublishedStage:
     """One stage of a published fit. Every stage begins with a fresh optimiser.
 
-    steps: how many. weights: of each loss, over the stage's progress. rate: Adam's.
-    batch: frames in a step. ends_at: the PSNR of the reconstruction, in dB, that ends the stage.
+    steps: how many. draw: draws a step. weights: of each loss, over the stage's progress.
+    rate: Adam's. batch: frames in a step. ends_at: the PSNR of the reconstruction, in dB, that ends
+    the stage.
     """
 
     steps: int
+    draw: DrawStep
     weights: Mapping[str, Schedule]
     rate: float = RATE
     batch: int = BATCH
@@ -139,22 +141,36 @@ def published_plan(
     )
 
 
+def fit_stages(
+    module: nn.Module, stages: Sequence[PublishedStage], run: FitRun, frames: int
+) -> int:
+    """Fit ``module`` in place, stage by stage, and return the steps that were taken.
+
+    The module then has the parameters of the last stage's best snapshot. Earlier stages need not
+    fit the mixture, so their snapshots do not count.
+
+    run: its seed and its callback count, the steps are those of the stages. frames: how many.
+
+    Raises FitError where the fit diverges.
+    """
+    total = sum(stage.steps for stage in stages)
+    taken = 0
+    for stage in stages:
+        part = run
+        if len(stages) > 1:
+            part = replace(run, on_step=part_of_fit(run.on_step, taken, stage.steps, total))
+        best = BestSnapshot(steps_a_pass(frames, stage.batch))
+        taken += fit_stage(module, stage, part, frames, best)
+    best.apply(module)
+    return taken
+
+
 def fit_stage(
-    module: nn.Module,
-    draw: DrawStep,
-    stage: PublishedStage,
-    *,
-    frames: int | Draw,
-    best: BestSnapshot,
-    seed: int,
-    on_step: OnStep | None = None,
+    module: nn.Module, stage: PublishedStage, run: FitRun, frames: int, best: BestSnapshot
 ) -> int:
     """Fit ``module`` in place for one stage; return the steps that were taken.
 
-    draw: draws a step. frames: how many there are, or a function that draws those of a step.
-    best: takes the best snapshot. seed: of the order of frames. on_step: called after each step.
-
-    Raises FitError where the fit diverges.
+    best: takes the best snapshot. Other arguments and errors as of :func:`fit_stages`.
     """
     done = 0
     state: FitState | None = None
@@ -163,12 +179,12 @@ def fit_stage(
         of_stage = partial(_stage_progress, done, part, stage.steps)
         state = fit(
             module,
-            _scored_terms(module, draw, best, of_stage),
+            _scored_terms(module, stage.draw, best, of_stage),
             {name: _over_part(weight, of_stage) for name, weight in stage.weights.items()},
             published_plan(part, stage.batch, stage.rate, state),
             frames=frames,
-            seed=seed,
-            on_step=part_of_fit(on_step, done, part, stage.steps),
+            seed=run.seed,
+            on_step=part_of_fit(run.on_step, done, part, stage.steps),
         )
         done += part
         if best.psnr >= stage.ends_at:

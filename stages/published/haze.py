@@ -25,7 +25,7 @@ from stages.mixing.haze import Haze
 from stages.optim.descent import part_of_fit
 from stages.optim.fit import FitRun
 from stages.optim.losses import Schedule, constant, one_until, squared_reconstruction
-from stages.published.fit import BestSnapshot, DrawnStep, PublishedStage, fit_stage
+from stages.published.fit import DrawnStep, PublishedStage, fit_stages
 from stages.published.losses import blur_loss
 from stages.published.networks import InputJitter, PublishedNetworks, uniform_noise
 
@@ -133,10 +133,7 @@ def fit_haze(
             losses["airlight"] = squared_reconstruction(light, known_airlight.expand_as(light))
         return DrawnStep(mixed, target, losses)
 
-    best = BestSnapshot()
-    stage = PublishedStage(run.steps, WEIGHTS)
-    taken = fit_stage(module, draw, stage, frames=1, best=best, seed=run.seed, on_step=run.on_step)
-    best.apply(module)
+    taken = fit_stages(module, [PublishedStage(run.steps, draw, WEIGHTS)], run, frames=1)
     clear, transmission, *drawn = module.render(torch.zeros(1, dtype=torch.long))
     return HazeLayers(clear, transmission, drawn[0] if drawn else airlight, taken)
 

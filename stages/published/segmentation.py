@@ -17,18 +17,9 @@ from torch import Tensor
 
 from models.skip import THREE_LEVELS_3X3
 from stages.mixing.matte_composite import MatteComposite
-from stages.optim.descent import part_of_fit
 from stages.optim.fit import FitRun
 from stages.optim.losses import Schedule, constant, reconstruction, steady_matte
-from stages.published.fit import (
-    BestSnapshot,
-    DrawnStep,
-    PublishedStage,
-    fit_stage,
-    split_steps,
-    step_of,
-    steps_a_pass,
-)
+from stages.published.fit import DrawnStep, PublishedStage, fit_stages, split_steps, step_of
 from stages.published.losses import gray_loss, hinted_error
 from stages.published.networks import (
     JITTER,
@@ -100,26 +91,13 @@ def fit_segmentation(
         run.seed,
     )
     lengths = split_steps(run.steps, STAGE_STEPS)
-    stages = (
-        PublishedStage(lengths[0], FIRST_WEIGHTS, batch=BATCH),
-        PublishedStage(lengths[1], SECOND_WEIGHTS, batch=BATCH, ends_at=TARGET_PSNR),
-    )
-    draws = (fit.draw_first_stage, fit.draw_second_stage)
-    # The first stage does not fit the mixture, so its snapshots do not count.
-    best = BestSnapshot(steps_a_pass(len(frames), BATCH))
-    snapshots = (BestSnapshot(steps_a_pass(len(frames), BATCH)), best)
-    taken = 0
-    for stage, draw, snapshot in zip(stages, draws, snapshots, strict=True):
-        taken += fit_stage(
-            fit.module,
-            draw,
-            stage,
-            frames=len(frames),
-            best=snapshot,
-            seed=run.seed,
-            on_step=part_of_fit(run.on_step, taken, stage.steps, sum(lengths)),
-        )
-    best.apply(fit.module)
+    stages = [
+        PublishedStage(lengths[0], fit.draw_first_stage, FIRST_WEIGHTS, batch=BATCH),
+        PublishedStage(
+            lengths[1], fit.draw_second_stage, SECOND_WEIGHTS, batch=BATCH, ends_at=TARGET_PSNR
+        ),
+    ]
+    taken = fit_stages(fit.module, stages, run, len(frames))
     foreground, background, matte = fit.module.render(torch.arange(len(frames)), BATCH)
     return PublishedSegments(foreground, background, matte, taken)
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from models.noise import walking_noise
-from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.mixing.mixture import Mixture
 from stages.optim.descent import part_of_fit
 from stages.optim.fit import FitState, OnStep, fit
@@ -23,6 +22,7 @@ from stages.optim.loss_curves import Curves, Trace, joined
 from stages.optim.losses import Schedule, constant, exclusion, squared_reconstruction
 from stages.published.fit import BestSnapshot, KeptSnapshot, published_plan, steps_a_pass
 from stages.published.networks import DEPTH, JITTER, InputJitter, PublishedNetworks
+from stages.storage.checkpoint import CheckpointStore, NoCheckpoints
 
 CHANNELS = (3, 3)
 """Channels of the two scenes."""

@@ -23,16 +23,8 @@ from stages.optim.losses import (
     reconstruction,
     squared_reconstruction,
 )
-from stages.published.fit import (
-    BestSnapshot,
-    DrawnStep,
-    PublishedStage,
-    fit_stage,
-    step_of,
-    steps_a_pass,
-)
+from stages.published.fit import DrawnStep, PublishedStage, fit_stages, step_of
 from stages.published.networks import (
-    BATCH,
     JITTER,
     InputJitter,
     PublishedNetworks,
@@ -113,10 +105,7 @@ def fit_sum(frames: Tensor, run: FitRun) -> LayersAndWeights:
         }
         return DrawnStep(mixed, frame, losses)
 
-    best = BestSnapshot(steps_a_pass(count))
-    stage = PublishedStage(run.steps, SUM_WEIGHTS, SUM_RATE)
-    fit_stage(module, draw, stage, frames=count, best=best, seed=run.seed, on_step=run.on_step)
-    best.apply(module)
+    fit_stages(module, [PublishedStage(run.steps, draw, SUM_WEIGHTS, SUM_RATE)], run, count)
     one, other = module.render(torch.arange(count))
     return LayersAndWeights(one, other, torch.zeros(0))
 
@@ -151,10 +140,7 @@ def fit_mixtures(frames: Tensor, run: FitRun) -> LayersAndWeights:
         }
         return DrawnStep(mixed, target[index], losses)
 
-    best = BestSnapshot(steps_a_pass(count))
-    stage = PublishedStage(run.steps, MIXTURE_WEIGHTS, batch=BATCH)
-    fit_stage(module, draw, stage, frames=count, best=best, seed=run.seed, on_step=run.on_step)
-    best.apply(module)
+    fit_stages(module, [PublishedStage(run.steps, draw, MIXTURE_WEIGHTS)], run, count)
     one, other, *alphas = module.render(torch.zeros(1, dtype=torch.long))
     return LayersAndWeights(one, other, mixing_weights(alphas)).larger_first()
 

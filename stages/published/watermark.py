@@ -25,15 +25,7 @@ from stages.mixing.watermark_composite import WatermarkComposite
 from stages.optim.descent import part_of_fit
 from stages.optim.fit import FitRun
 from stages.optim.losses import Schedule, constant, reconstruction
-from stages.published.fit import (
-    BestSnapshot,
-    DrawnStep,
-    PublishedStage,
-    fit_stage,
-    split_steps,
-    step_of,
-    steps_a_pass,
-)
+from stages.published.fit import DrawnStep, PublishedStage, fit_stages, split_steps, step_of
 from stages.published.losses import hinted_error
 from stages.published.networks import (
     DEPTH,
@@ -182,25 +174,15 @@ def _fit_once(
     count = len(frames)
     one = count == 1
     fitted = _MarkFit(frames, box, separate, run.seed, run.device)
-    best = BestSnapshot(steps_a_pass(count, BATCH))
+    published_steps = STAGES if one else (STEPS,)
     lengths = split_steps(run.steps, STAGES) if one else (run.steps,)
-    taken = 0
+    stages = []
     for number, length in enumerate(lengths):
-        last = number == len(lengths) - 1
-        published_steps = STAGES[number] if one else STEPS
-        stage = PublishedStage(length, WEIGHTS if last else FIRST_WEIGHTS, batch=BATCH)
-        # The first stage does not ask for the mixture, so its snapshots do not count.
-        snapshot = best if last else BestSnapshot()
-        taken += fit_stage(
-            fitted.module,
-            partial(fitted.draw, published_steps=published_steps, with_mixture=last),
-            stage,
-            frames=count,
-            best=snapshot,
-            seed=run.seed,
-            on_step=part_of_fit(run.on_step, taken, length, sum(lengths)),
-        )
-    best.apply(fitted.module)
+        is_last = number == len(lengths) - 1
+        draw = partial(fitted.draw, published_steps=published_steps[number], with_mixture=is_last)
+        weights = WEIGHTS if is_last else FIRST_WEIGHTS
+        stages.append(PublishedStage(length, draw, weights, batch=BATCH))
+    taken = fit_stages(fitted.module, stages, run, count)
     return _rendered(fitted.module, count), taken
 
 

@@ -25,7 +25,7 @@ from stages.segment.things import find_things
 LEVELS = 255
 """The number 1 is kept as 1 / 255, so that a layer of numbers has values from 0 to 1.
 
-There are fewer things than that, see :data:`stages.thing_count.MOST_THINGS`.
+There are fewer things than that, see :data:`stages.setting_values.MOST_THINGS`.
 """
 INSIDE = 0.5  # matte from which a pixel is followed as a part of a thing
 

@@ -30,7 +30,7 @@ from stages.segment.point_groups import (
     one_after_another,
 )
 from stages.segment.point_tracks import Points, follow_points
-from stages.thing_count import MOST_THINGS
+from stages.setting_values import MOST_THINGS
 
 # The constants below were chosen on drawn clips, see tests/measure_movers.py.
 LEAST_FRAMES = 4

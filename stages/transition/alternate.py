@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.checkpoint import CheckpointStore, NoCheckpoints, run_resumable
 from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
@@ -30,6 +29,7 @@ from stages.mixing.mixture import Mixture, project
 from stages.motion.carry import CarriedLayers, carried_layers, carry, coarser_levels, known_motion
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.loss_curves import Curves, Trace, joined
+from stages.storage.checkpoint import CheckpointStore, NoCheckpoints, run_resumable
 from stages.transition.any_matte import FoundMatte, fit_any_matte
 from stages.transition.fitted_transition import FittedTransition, no_motion, pair_on
 from stages.transition.matte import SoftEdge

@@ -129,7 +129,9 @@ def _pixels_say_more(evidence: PixelEvidence, matte: Tensor) -> bool:
     the scenes are alike in neighbours, too. They are so in all directions, so the best direction
     also has to be clearly better than all directions together.
     """
-    errors = {radii: evidence.error(evidence.beside(radii).weights()) for radii in NEIGHBORHOODS}
+    errors = {
+        radii: evidence.error(evidence.over_neighbors(radii).weights()) for radii in NEIGHBORHOODS
+    }
     best = min(errors.values())
     return best <= RAGGED_TO_PATTERN * evidence.error(matte) and (
         best <= RAGGED_TO_ALL_DIRECTIONS * errors[NEIGHBORHOODS[0]]

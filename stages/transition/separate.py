@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 from torch import Tensor
 
-from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.context import FitSettings
 from stages.kinds import DISSOLVE, TRANSITION_KINDS, kind_of_filter
 from stages.mixing.forward_model import Pair
@@ -27,6 +26,7 @@ from stages.optim.loss_curves import Curves, Trace, thinned
 from stages.optim.timing import clocked
 from stages.published.transition import fit_transition
 from stages.shots import Space, Transition
+from stages.storage.checkpoint import CheckpointStore, NoCheckpoints
 from stages.transition.alternate import Reporting, alternate
 from stages.transition.bars import between_bars, put_with_bars, shared_bars
 from stages.transition.by_matte import separate_by_matte

@@ -184,7 +184,7 @@ def until(seen: Callable[[], bool], seconds: float = 60) -> None:
 
 def small_plans(patch: pytest.MonkeyPatch) -> None:
     """Make separations short, and keep a checkpoint of every step."""
-    from stages.checkpoint import Checkpoints
+    from stages.storage.checkpoint import Checkpoints
     from stages.transition import plan
 
     small = replace(
@@ -256,7 +256,7 @@ def killed_while_keeping(patch: pytest.MonkeyPatch, count: int, how: str) -> Non
                 os.truncate(path, path.stat().st_size // 2)
                 die()
 
-        patch.setattr("stages.checkpoint.save_file", saving)
+        patch.setattr("stages.storage.checkpoint.save_file", saving)
     else:
         killed_while_renaming(patch, ".safetensors.part", count)
 
@@ -276,17 +276,17 @@ def killed_while_renaming(patch: pytest.MonkeyPatch, suffix: str, count: int) ->
 
 def killed_while_writing(patch: pytest.MonkeyPatch, count: int) -> None:
     """End the process with SIGKILL while the ``count``-th frame of a layer is encoded."""
-    from stages.media.write import LayerWriter
+    from stages.media.layer_sink import TimedFrames
 
-    done, encode = [0], LayerWriter._encode
+    done, encode = [0], TimedFrames._pass_on
 
-    def encoding(self: LayerWriter, *frame: Any) -> None:
+    def encoding(self: TimedFrames, *frame: Any) -> None:
         encode(self, *frame)
         done[0] += 1
         if done[0] == count:
             die()
 
-    patch.setattr(LayerWriter, "_encode", encoding)
+    patch.setattr(TimedFrames, "_pass_on", encoding)
 
 
 CALLS = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir", "link", "fsync")
@@ -325,6 +325,6 @@ def killed_after(patch: pytest.MonkeyPatch, seconds: float) -> None:
 
 def keeps_everything(patch: pytest.MonkeyPatch) -> None:
     """Keep a checkpoint of every result, however quickly it was computed."""
-    from stages.checkpoint import Checkpoints
+    from stages.storage.checkpoint import Checkpoints
 
     patch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})

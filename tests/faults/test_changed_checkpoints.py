@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from test_links import HungError, alarmed
 
 from pipeline.run.restart import DAMAGED, RESTART_WARNINGS
-from stages.checkpoint import _checksum
+from stages.storage.checkpoint import _checksum
 
 DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "24")), int(os.environ.get("UNLAYER_SEED", "0"))
 WORDS = (*FILM_RUN, "--out", "out")

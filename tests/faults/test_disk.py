@@ -20,7 +20,7 @@ from clips import dissolve, grainy
 from provoke import MIXED, Run, Zygote, film, layers, parts, refused, small_plans, visible
 
 from pipeline.framewise.run import FREE_DISK_RESERVE
-from stages.checkpoint import Checkpoints
+from stages.storage.checkpoint import Checkpoints
 from stages.transition.separate import separate_transition
 
 WORDS = ("--task", "transition", "--no-progress", *MIXED)

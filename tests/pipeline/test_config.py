@@ -22,7 +22,7 @@ from pipeline.config import MAX_BYTES, read_config, settings_of
 from pipeline.hint_arguments import HintArgument
 from pipeline.settings import Settings, options
 from stages.errors import UsageError
-from stages.presets import PRESETS
+from stages.setting_values import PRESETS
 
 TOML = """
 task = "transition"

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages import safe_files
 from stages.errors import FitError
 from stages.motion.flow import shrunk
 from stages.optim.threads import WorkQueue, map_in_threads
 from stages.shots import Transition
+from stages.storage import safe_files
 from stages.transition.separated_frame import SeparatedFrame
 
 SHEET_PIXELS = 512 * 512

@@ -12,7 +12,6 @@ from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
 from pipeline.timeline.clock import ListClock, check_times, frames_of, time_code_of
 from pipeline.timeline.shot_list import read_shot_list
-from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.diagnosis import Diagnosed
 from stages.errors import UsageError
 from stages.find.listed import measure_listed
@@ -22,6 +21,7 @@ from stages.media.clip import FrameIndex, Frames
 from stages.media.read import Clip
 from stages.optim.threads import read_ahead
 from stages.shots import Analysis, ColorGap, Shot, Transition
+from stages.storage.checkpoint import CheckpointStore, NoCheckpoints
 
 Part = TypeVar("Part", Shot, Transition, ColorGap)
 

@@ -34,13 +34,13 @@ from pipeline.run.input_guard import states_of
 from pipeline.settings import Settings
 from pipeline.tasks.transition.search import SearchResult
 from pipeline.values import plain
-from stages import safe_files
-from stages.checkpoint import SUFFIX, Checkpoints
 from stages.diagnosis import Diagnosed, Diagnosis
 from stages.errors import CheckpointError, UnlayerError
 from stages.media.clip import FrameIndex
 from stages.media.read import Clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
+from stages.storage import safe_files
+from stages.storage.checkpoint import SUFFIX, Checkpoints
 
 VARIABLE = "UNLAYER_CACHE"
 """The environment variable that names the folder of the cache; empty for none."""

@@ -32,8 +32,6 @@ from pipeline.tasks.transition.frame_spool import FrameSpool, spooled_frames
 from pipeline.tasks.transition.transition_warnings import (
     lost_detail_warning,
 )
-from stages import safe_files
-from stages.checkpoint import Checkpoints
 from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS, kind_of_filter
 from stages.media.color_tags import ColorTags
@@ -43,6 +41,8 @@ from stages.media.sniff import printable
 from stages.media.tone import to_display
 from stages.optim.loss_curves import Curves
 from stages.shots import Analysis, Transition
+from stages.storage import safe_files
+from stages.storage.checkpoint import Checkpoints
 from stages.transition.alternate import STATE_CHECKPOINT
 from stages.transition.plan import LEAST_WORK_PIXELS, Plan, bytes_of, within_memory
 from stages.transition.separate import TransitionResult, separate_transition

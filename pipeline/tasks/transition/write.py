@@ -20,8 +20,6 @@ from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE, scene_confide
 from pipeline.tasks.transition.describe import MIXED, scene_name
 from pipeline.tasks.transition.search import SearchResult
 from pipeline.tasks.transition.separate import SeparatedTransition
-from stages import safe_files
-from stages.checkpoint import Checkpoints
 from stages.context import confidence_name
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
@@ -31,6 +29,8 @@ from stages.media.stored_frame import StoredFrame
 from stages.media.write import LayerWriter
 from stages.optim.threads import read_ahead
 from stages.shots import Analysis
+from stages.storage import safe_files
+from stages.storage.checkpoint import Checkpoints
 
 
 @dataclass
@@ -222,7 +222,7 @@ class _Writing:
             folder / layer.name,
             clip.info,
             self._format(layer),
-            source=clip.companions(times[layer.first - first], end, tracks=layer.sound),
+            source=clip.source_span(times[layer.first - first], end, tracks=layer.sound),
             first_frame=layer.first,
         )
         closing = stack.enter_context(ExitStack())

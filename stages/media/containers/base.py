@@ -80,7 +80,7 @@ class FileType:
     time_base: the unit of its times, in seconds; ``None``: the input's unit.
     muxer_time_base: the unit that the muxer is told, where that differs from ``time_base``.
     reserves_name: whether the track's name reserves space in the header, see
-        :data:`stages.media.headers.RESERVED`.
+        :data:`stages.media.video_headers.RESERVED`.
     fix_header: completes the header of a finished file and returns what could not be written there.
     """
 

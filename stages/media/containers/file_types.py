@@ -11,7 +11,7 @@ from stages.media.containers.base import (
     SubtitleSupport,
     report_missing_hdr,
 )
-from stages.media.headers import (
+from stages.media.video_headers import (
     MATROSKA_TIME_BASE,
     fix_matroska,
     write_matroska_hdr,

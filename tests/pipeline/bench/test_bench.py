@@ -26,7 +26,7 @@ from pipeline.task import BenchClip
 from pipeline.tasks import built_in
 from stages.errors import UnlayerError
 from stages.media.read import open_clip
-from stages.presets import PRESETS
+from stages.setting_values import PRESETS
 
 
 def row(height: int = 144, frames: int = 20, **more: Any) -> BenchRow:

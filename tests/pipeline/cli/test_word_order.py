@@ -22,7 +22,7 @@ from pipeline.option_fields import flag
 from pipeline.settings import options
 from pipeline.tasks import names
 from stages.errors import UsageError
-from stages.presets import PRESETS
+from stages.setting_values import PRESETS
 
 ROOT = Path(__file__).parents[3]
 SCREEN = 80, 24

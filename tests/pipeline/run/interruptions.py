@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from clips import dissolve, moving
 
-from stages import checkpoint
-from stages.checkpoint import Checkpoints
 from stages.published import transition as published
+from stages.storage import checkpoint
+from stages.storage.checkpoint import Checkpoints
 from stages.transition import plan
 
 SIZE = (32, 48)

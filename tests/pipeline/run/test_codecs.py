@@ -19,10 +19,10 @@ from pipeline.api import LayerResult
 from pipeline.cli.main import main
 from pipeline.codecs import CODECS, PICTURE_CODECS
 from pipeline.runtime.remote_store import store_at
-from stages.checkpoint import Checkpoints
 from stages.media.mux import has_encoder
 from stages.media.read import open_clip
 from stages.media.write import LayerWriter
+from stages.storage.checkpoint import Checkpoints
 
 WIPE = ["--task", "transition", "--transition", "4:7", "--no-progress", "--preset", "fast"]
 LARGE = (120, 256)

@@ -21,7 +21,7 @@ from pipeline.run.opening import open_checked
 from pipeline.settings import Settings
 from pipeline.tasks import built_in, find_task
 from stages.errors import UsageError
-from stages.presets import PRESETS
+from stages.setting_values import PRESETS
 
 pytestmark = pytest.mark.usefixtures("inputs_of_every_form")
 

@@ -18,10 +18,10 @@ from interruptions import SIZE, SMALL, WORDS, clip, layers, stop_after, use_smal
 
 from pipeline.cli.main import main
 from pipeline.run import execute as running
-from stages.checkpoint import Checkpoints
 from stages.media.read import Clip
 from stages.media.write import LayerWriter
 from stages.optim.fit import fit
+from stages.storage.checkpoint import Checkpoints
 from stages.transition import plan
 from stages.transition.separate import separate_transition
 

@@ -15,8 +15,8 @@ from pipeline.framewise.run import Output, Recipe, run_layered
 from pipeline.run import execute as running
 from pipeline.task import Task
 from pipeline.tasks import names
-from stages.checkpoint import Checkpoints
 from stages.context import Separation, SeparationContext
+from stages.storage.checkpoint import Checkpoints
 
 
 @pytest.fixture(autouse=True)

@@ -29,8 +29,8 @@ from pipeline.runtime.memory import (
 )
 from pipeline.runtime.system_limits import machine_memory
 from pipeline.settings import Settings
-from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
+from stages.storage.checkpoint import Checkpoints
 
 GIB = 2**30
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}

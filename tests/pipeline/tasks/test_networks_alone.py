@@ -45,7 +45,7 @@ def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "stages.coupled.layers.STEPS",
         "stages.coupled.layers.MOST_STEPS",
         "stages.published.watermark.STEPS",
-        "stages.dehaze.alone.published.STEPS",
+        "stages.dehaze.networks_alone.published.STEPS",
         "stages.transparency.by_networks.SUM_STEPS",
         "stages.transparency.by_networks.MIXTURE_STEPS",
     ):

@@ -7,7 +7,7 @@ from unittest import mock
 import torch
 
 from stages.context import FitSettings, SeparationContext
-from stages.dehaze.alone import published_airlight, published_transmission
+from stages.dehaze.networks_alone import published_airlight, published_transmission
 from stages.published import haze
 
 

@@ -17,9 +17,9 @@ from pipeline.cli.main import main
 from pipeline.settings import Settings
 from pipeline.tasks.transition import search as module
 from pipeline.tasks.transition.search import SearchResult, search
-from stages.checkpoint import Checkpoints
 from stages.media.clip import FrameIndex
 from stages.media.read import open_clip
+from stages.storage.checkpoint import Checkpoints
 
 
 def film(path: Path) -> Path:

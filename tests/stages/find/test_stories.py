@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from stories import blocks, camera, compare, draw, drawn, repeated
 
-from stages.checkpoint import Checkpoints
 from stages.find import search
 from stages.find.changes import burst_ratio, change_ends
 from stages.find.repeats import repeated_frames, tie_repeated
@@ -25,6 +24,7 @@ from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
 from stages.find.windows import stretches
 from stages.media.read import open_clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
+from stages.storage.checkpoint import Checkpoints
 
 COUNT, SEED = (
     int(os.environ.get("UNLAYER_STORIES", "24")),

@@ -15,7 +15,7 @@ from writing import clip_of
 from stages.media.color_tags import ColorTags
 from stages.media.encoder_frames import EncoderFrames
 from stages.media.formats import LayerFormat, can_take_codes, encoding_for, output_colors
-from stages.media.frame_pixels import Orientation
+from stages.media.orientation import Crop, Orientation
 from stages.media.stored_frame import StoredFrame
 
 BT709, BT601, LIMITED, FULL = 1, 6, 1, 2  # FFmpeg's numbers
@@ -140,7 +140,7 @@ def test_other_frames_are_what_their_pixels_are(change: str) -> None:
     elif change == "turned":
         stored.frame.opaque = Orientation(mirror_x=True)
     elif change == "cropped":
-        stored = replace(stored, crop=(0, 1, 0, 1))
+        stored = replace(stored, crop=Crop(top=1, bottom=1))
     elif change == "codec":
         frames = replace(frames, codec="mjpeg")
     made = frames.of_stored(stored, stored.size)

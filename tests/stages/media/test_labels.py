@@ -57,7 +57,7 @@ def test_tags_chapters_and_subtitles_go_with_the_picture(
     info, frames = clip_of(np.zeros((25, *form.size, 3), np.uint8))
     clip = open_clip([labeled])
     assert clip.info.tags == tuple(sorted(TAGS))
-    source = clip.companions(Fraction(1, 2), Fraction(3, 2))
+    source = clip.source_span(Fraction(1, 2), Fraction(3, 2))
     with LayerWriter(
         tmp_path / "layer", info, encoding=form.encoding(info), source=source
     ) as writer:
@@ -103,7 +103,7 @@ def test_subtitles_that_overlap_are_told_where_they_are_shifted(
     command += "-map 0:v -map 1 -map_metadata -1 -map_chapters -1 -c copy".split()
     subprocess.run([*command, str(film)], check=True, capture_output=True)
     clip = open_clip([film])
-    span = clip.companions(Fraction(0), Fraction(2))
+    span = clip.source_span(Fraction(0), Fraction(2))
     with LayerWriter(
         tmp_path / "layer", clip.info, LayerFormat(lossless=lossless), source=span
     ) as writer:
@@ -143,7 +143,7 @@ def test_subtitles_that_are_pictures_are_kept_or_named(disc: Path, tmp_path: Pat
     clip = open_clip([disc])
     frames = clip.frames(8, 15)
     for lossless in (True, False):
-        span = clip.companions(Fraction(8, 25), Fraction(16, 25))
+        span = clip.source_span(Fraction(8, 25), Fraction(16, 25))
         name = "kept" if lossless else "lost"
         with LayerWriter(
             tmp_path / name, clip.info, LayerFormat(lossless=lossless), source=span
@@ -172,7 +172,7 @@ def test_a_layer_is_written_without_subtitles_that_the_file_refuses(
 
     monkeypatch.setattr(SubtitleTracks, "add", add_and_fail)
     clip = open_clip([labeled])
-    span = clip.companions(Fraction(0), Fraction(1, 5))
+    span = clip.source_span(Fraction(0), Fraction(1, 5))
     with LayerWriter(tmp_path / "layer", clip.info, source=span) as writer:
         writer.write(clip.frames(0, 4))
     with av.open(str(writer.path)) as written:

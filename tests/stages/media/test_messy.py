@@ -127,7 +127,7 @@ def test_a_messy_file_goes_through_reader_and_writer(
         tmp_path / "layer",
         clip.info,
         LayerFormat(lossless=lossless),
-        source=clip.companions(frames.times[0], frames.times[-1]),
+        source=clip.source_span(frames.times[0], frames.times[-1]),
     ) as writer:
         writer.write(frames)
     assert writer.warnings == []

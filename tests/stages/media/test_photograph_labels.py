@@ -13,9 +13,10 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-from stages.media.exif import MAX_EXIF, directories, parts_of, read_dpi, read_exif, upright_block
+from stages.media.exif import read_dpi, read_exif, upright_block
 from stages.media.formats import LayerFormat
 from stages.media.read import open_clip
+from stages.media.tiff_directories import MAX_EXIF, packed_directories, read_directories
 from stages.media.write import LayerWriter
 
 MAKER, DATE, ORIENTATION, EXIF, GPS = 0x010F, 0x0132, 0x0112, 0x8769, 0x8825
@@ -187,9 +188,9 @@ def test_the_thumbnail_is_left_out_and_the_rest_stays_in_place() -> None:
     assert len(found) == len(data) and struct.unpack_from(">I", found, 10 + 12 * count) == (0,)
     differing = [at for at in range(len(data)) if found[at] != data[at]]
     assert len(differing) <= 4 + 4
-    main, parts = parts_of(found)
-    again = b"II*\0" + struct.pack("<I", 8) + directories(main, parts, 8)
-    assert parts_of(again) == (main, parts)
+    main, parts = read_directories(found)
+    again = b"II*\0" + struct.pack("<I", 8) + packed_directories(main, parts, 8)
+    assert read_directories(again) == (main, parts)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

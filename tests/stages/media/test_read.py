@@ -14,7 +14,8 @@ import torch
 from reading import complaint, whole
 
 from stages.errors import UnlayerError, UsageError
-from stages.media.read import open_clip, sha256
+from stages.media.read import open_clip
+from stages.media.sniff import sha256
 
 
 def test_every_frame_comes_once_exact_and_in_order(film: tuple[Path, np.ndarray]) -> None:

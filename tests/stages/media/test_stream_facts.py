@@ -10,9 +10,9 @@ import media
 import numpy as np
 import pytest
 
-from stages.media.bitstream import Messages, scan_packet
+from stages.media.bitstream import HdrMessages, scan_packet
 from stages.media.read import open_clip
-from stages.media.stream_facts import StreamFacts, read_facts
+from stages.media.stream_facts import StoredTrack, StreamFacts, read_facts
 
 PLUS = bytes.fromhex("b5003c000104") + bytes(20)
 
@@ -48,7 +48,7 @@ def test_messages_of_hevc(lengths: bool) -> None:
         and found.dolby_vision
         and found.mastering is not None
     )
-    assert scan_packet(packet, "vp9") == Messages()
+    assert scan_packet(packet, "vp9") == HdrMessages()
 
 
 def test_hdr_metadata_of_av1_are_read(tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_boxes_of_mp4(tmp_path: Path) -> None:
     head = nested(b"tkhd", inside=bytes(12) + struct.pack(">I", 7) + bytes(68))
     path = tmp_path / "in.mp4"
     path.write_bytes(nested(b"moov", b"trak", inside=head + described))
-    found = read_facts(path, "mov,mp4", 7, "hevc", (48, 64), [])
+    found = read_facts(path, StoredTrack("mov,mp4", 7, "hevc", (48, 64)), [])
     assert found == StreamFacts(
         light=(700, 90), dolby_vision=5, stereo="side by side", spherical=True
     )
-    assert read_facts(path, "mov,mp4", 8, "hevc", (48, 64), []) == StreamFacts()
+    assert read_facts(path, StoredTrack("mov,mp4", 8, "hevc", (48, 64)), []) == StreamFacts()
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -126,5 +126,5 @@ def test_random_bytes_do_no_harm(tmp_path: Path, seed: int) -> None:
     path.write_bytes(data)
     for container in ("mov,mp4", "matroska,webm"):
         for codec in ("hevc", "h264", "av1"):
-            found = read_facts(path, container, 1, codec, (48, 64), [data])
+            found = read_facts(path, StoredTrack(container, 1, codec, (48, 64)), [data])
             assert isinstance(found, StreamFacts)

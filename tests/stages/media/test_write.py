@@ -20,9 +20,9 @@ import pytest
 import torch
 from writing import back, clip_of, leftovers, levels
 
-from stages.media.clip import ClipInfo, Frames
+from stages.media.clip import ClipInfo, Frames, SourceSpan
 from stages.media.formats import LayerFormat
-from stages.media.read import SourceSpan, open_clip
+from stages.media.read import open_clip
 from stages.media.write import LayerWriter
 
 ALPHA = {"prores": ".mov", "vp9": ".webm", "ffv1": ".mkv", "png": ".mov"}
@@ -237,7 +237,7 @@ def test_audio_is_cut_to_the_span_and_stays_in_sync(
     media.run(ffmpeg.output(ffmpeg.input(str(loud)), str(path), **{"c:v": "copy", "c:a": codec}))
     clip = open_clip([path])
     frames = clip.frames(25, 74)
-    audio = clip.companions(frames.times[0], frames.times[-1] + Fraction(1, 25))
+    audio = clip.source_span(frames.times[0], frames.times[-1] + Fraction(1, 25))
     with LayerWriter(tmp_path / "layer", clip.info, LayerFormat(**options), source=audio) as writer:
         writer.write(frames)
     assert writer.warnings == []

@@ -19,6 +19,7 @@ from writing import clip_of, leftovers
 from stages.errors import UnlayerError
 from stages.media.clip import ClipInfo, Frames
 from stages.media.formats import LayerFormat
+from stages.media.layer_sink import TimedFrames
 from stages.media.read import open_clip
 from stages.media.write import LayerWriter
 
@@ -96,16 +97,16 @@ def test_a_fault_behind_the_caller_is_one_line_and_leaves_nothing(
     """The fault is in a conversion or an encoding, at a drawn frame."""
     info, frames = drawn(seed)
     at = random.Random(seed).randrange(len(frames))
-    name = ("_encode", "_hold_back")[seed % 2]
-    do, calls = getattr(LayerWriter, name), []
+    name = ("_pass_on", "add")[seed % 2]
+    do, calls = getattr(TimedFrames, name), []
 
-    def failing(self: LayerWriter, *words: Any) -> None:
+    def failing(self: TimedFrames, *words: Any) -> None:
         calls.append(threading.get_ident())
         if len(calls) > at:
             raise OSError(28, "No space left on device")
         do(self, *words)
 
-    monkeypatch.setattr(LayerWriter, name, failing)
+    monkeypatch.setattr(TimedFrames, name, failing)
     with (
         threads(2),
         pytest.raises(UnlayerError, match="space") as caught,
@@ -142,14 +143,14 @@ def test_a_stop_leaves_nothing_and_waits_for_one_frame_at_most(
     count = random.Random(seed).randint(1, 3)
     encoded: list[int] = []
     goes_on = threading.Event()
-    encode = LayerWriter._encode
+    encode = TimedFrames._pass_on
 
-    def slow(self: LayerWriter, *words: Any) -> None:
+    def slow(self: TimedFrames, *words: Any) -> None:
         encoded.append(0)
         goes_on.wait(20)
         encode(self, *words)
 
-    monkeypatch.setattr(LayerWriter, "_encode", slow)
+    monkeypatch.setattr(TimedFrames, "_pass_on", slow)
     with (
         threads(2),
         pytest.raises(KeyboardInterrupt),

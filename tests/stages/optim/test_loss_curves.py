@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.checkpoint import Checkpoints
 from stages.optim.loss_curves import Trace, joined, placed, thinned
+from stages.storage.checkpoint import Checkpoints
 
 
 def test_a_trace_stays_short_and_keeps_its_ends() -> None:

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from stages.context import FitSettings, SeparationContext
+from stages.optim.fit import FitRun
 from stages.optim.losses import constant
 from stages.optim.timing import steps_within
 from stages.published.fit import (
     BestSnapshot,
     DrawnStep,
+    DrawStep,
     PublishedStage,
     fit_stage,
     planned_steps,
@@ -34,7 +36,7 @@ class Gray(nn.Module):
         self.value = nn.Parameter(torch.zeros(1))
 
 
-def draw_for(module: Gray, target: float) -> object:
+def draw_for(module: Gray, target: float) -> DrawStep:
     def draw(index: Tensor, progress: float) -> DrawnStep:
         del progress
         mixture = module.value.expand(len(index))
@@ -53,8 +55,8 @@ def test_the_published_rate_never_changes() -> None:
 def test_the_best_snapshot_is_kept_and_not_the_last() -> None:
     module, best = Gray(), BestSnapshot()
     # With a rate this large the value runs past its target and comes back.
-    stage = PublishedStage(40, ONE, rate=0.11)
-    taken = fit_stage(module, draw_for(module, 0.5), stage, frames=1, best=best, seed=0)  # type: ignore[arg-type]
+    stage = PublishedStage(40, draw_for(module, 0.5), ONE, rate=0.11)
+    taken = fit_stage(module, stage, FitRun(40), 1, best)
     assert taken == 40 and best.psnr > 25
     last = abs(module.value.item() - 0.5)
     best.apply(module)
@@ -92,17 +94,10 @@ def test_a_clips_snapshot_counts_all_its_frames() -> None:
 
 def test_a_stage_ends_when_the_reconstruction_is_good_enough() -> None:
     module, best = Gray(), BestSnapshot()
-    stage = PublishedStage(500, ONE, rate=0.02, ends_at=20.0)
+    stage = PublishedStage(500, draw_for(module, 0.5), ONE, rate=0.02, ends_at=20.0)
     seen: list[float] = []
-    taken = fit_stage(
-        module,
-        draw_for(module, 0.5),  # type: ignore[arg-type]
-        stage,
-        frames=1,
-        best=best,
-        seed=0,
-        on_step=lambda progress, losses: seen.append(progress),
-    )
+    run = FitRun(500, on_step=lambda progress, losses: seen.append(progress))
+    taken = fit_stage(module, stage, run, 1, best)
     assert taken < 500 and taken % 25 == 0 and best.psnr >= 20
     assert seen == pytest.approx([(step + 1) / 500 for step in range(taken)])
 

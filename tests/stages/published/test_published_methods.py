@@ -15,7 +15,7 @@ from stages.mixing.mixture import Mixture
 from stages.optim.fit import FitRun
 from stages.published import fit as published_fit
 from stages.published import haze, segmentation, transition, transparency, watermark
-from stages.published.fit import DrawnStep, PublishedStage
+from stages.published.fit import BestSnapshot, DrawnStep, PublishedStage
 from stages.published.networks import JITTER, InputJitter, PublishedNetworks
 
 CPU = torch.device("cpu")
@@ -37,12 +37,17 @@ class Recorder:
         self.drawn: list[DrawnStep] = []
 
     def __call__(
-        self, module: PublishedNetworks, draw: Any, stage: PublishedStage, **more: Any
+        self,
+        module: PublishedNetworks,
+        stage: PublishedStage,
+        run: FitRun,
+        frames: int,
+        best: BestSnapshot,
     ) -> int:
         self.stages.append(stage)
         self.modules.append(module)
-        self.drawn.append(draw(torch.zeros(1, dtype=torch.long), 0.0))
-        more["best"].offer(module, 0.1)
+        self.drawn.append(stage.draw(torch.zeros(1, dtype=torch.long), 0.0))
+        best.offer(module, 0.1)
         return stage.steps
 
     @property
@@ -67,8 +72,7 @@ def weights(stage: PublishedStage, progress: float) -> dict[str, float]:
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     found = Recorder()
-    for module in (haze, segmentation, transparency, watermark):
-        monkeypatch.setattr(module, "fit_stage", found)
+    monkeypatch.setattr("stages.published.fit.fit_stage", found)
     return found
 
 

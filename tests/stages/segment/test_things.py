@@ -10,7 +10,6 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.checkpoint import Checkpoints
 from stages.context import Separation
 from stages.occlusion import Occlusion, front_to_back, summed
 from stages.segment.depth_order import occlusions
@@ -19,6 +18,7 @@ from stages.segment.point_evidence import evidence, grouped
 from stages.segment.point_tracks import follow_points
 from stages.segment.thing_layers import LEVELS, layers_of_thing, thing_numbers
 from stages.segment.things import find_things
+from stages.storage.checkpoint import Checkpoints
 
 COUNT, SIZE, SIDE = 16, (60, 100), 16
 

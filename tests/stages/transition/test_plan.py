@@ -11,7 +11,7 @@ import stages.transition.plan
 from stages.context import FitSettings
 from stages.mixing.mixture import Mixture
 from stages.optim.budget import MEASURED_STAGES
-from stages.presets import PRESETS
+from stages.setting_values import PRESETS
 from stages.transition.plan import (
     BUDGET_PLANS,
     LEAST_WORK_PIXELS,

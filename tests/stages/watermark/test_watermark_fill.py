@@ -10,7 +10,7 @@ import pytest
 import torch
 from marked_pictures import SIZE, WHITE, letters, make_context, marked, remove_mark, scenes
 
-from stages.checkpoint import NoCheckpoints
+from stages.storage.checkpoint import NoCheckpoints
 from stages.watermark.fill import fill
 from stages.watermark.networks_alone import separate_published
 

@@ -9,7 +9,7 @@ import torch
 from marked_pictures import make_context, marked, psnr_inside, remove_mark, rounded, scene
 from torch import Tensor
 
-from stages.checkpoint_encoding import decode, encode
+from stages.storage.checkpoint_encoding import decode, encode
 from stages.watermark import known_mark
 from stages.watermark.effort import Effort
 from stages.watermark.layers import separate

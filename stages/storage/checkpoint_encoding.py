@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from stages.value_types import check_types
+from stages.storage.value_types import check_types
 
 _LISTS: dict[str, Callable[[Iterable[Any]], Any]] = {
     "list": list,

@@ -1,4 +1,4 @@
-"""Write HDR metadata, colour tags and Matroska's time base into finished files.
+"""Write HDR metadata, and Matroska's time base and display size, into finished video files.
 
 PyAV offers no way to pass these to FFmpeg's muxers.
 """
@@ -8,23 +8,14 @@ from __future__ import annotations
 import os
 import re
 import struct
-import zlib
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
 from stages.media import ebml
-from stages.media.color_tags import (
-    BT709,
-    MASTERING_BYTES,
-    SRGB,
-    UNSPECIFIED,
-    ColorTags,
-    mastering_values,
-)
+from stages.media.color_tags import MASTERING_BYTES, ColorTags, mastering_values
 from stages.media.ebml import element, elements, identifier_bytes
 from stages.media.mp4_boxes import BOX_HEAD, COUNT, FULL_BOX_HEAD, VIDEO_ENTRY, boxes, first_inside
-from stages.media.picture_metadata import PNG_SIGNATURE
 
 RESERVED = "x" * 160
 """A track name that reserves space in a Matroska header.
@@ -60,61 +51,8 @@ _ONE_BYTE = 0x80  # marks the size of an element, and that it has one byte
 _VOID_HEAD = 9  # bytes of a void element whose size has 8 bytes
 _MAX_HEADER = 4 << 20  # bytes in which the first cluster is looked for; long tags come before it
 _MAX_TRACKS_END = 1 << 16  # bytes at the front of a Matroska file that contain its tracks
-_PNG_START = len(PNG_SIGNATURE) + 25  # bytes up to the end of a PNG's first chunk, IHDR
-METRES_PER_INCH = 0.0254
-_METRE = 1  # PNG's number of that unit
-_LIGHT_STEPS = 10_000  # steps in which PNG's cLLI counts one cd/m2
 _TERMINATOR = bytes(4)
 """Zeros that some codecs have after the last box of a sample entry, where readers stop."""
-
-
-def png_with_labels(
-    png: bytes,
-    color: ColorTags,
-    icc: bytes | None,
-    exif: bytes | None = None,
-    dpi: tuple[float, float] | None = None,
-) -> bytes:
-    """Return a PNG with what it can say about its colours and its origin, if it needs any.
-
-    png: the file's bytes, as OpenCV encodes them.
-    icc: an ICC profile, for the chunk iCCP. Without one, H.273's numbers and the HDR metadata of
-        ``color`` are written (cICP, mDCV, cLLI). BT.709 and sRGB need nothing.
-    exif: an EXIF block, for the chunk eXIf.
-    dpi: the resolution in pixels per inch, across and down, for the chunk pHYs.
-    """
-    chunks = b""
-    if icc is not None:
-        chunks = _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9))
-    elif _needs_tags(color):
-        chunks = _chunk(b"cICP", bytes([color.primaries, color.transfer, 0, 1]))
-        if color.mastering is not None:
-            green, blue, red, white = (color.mastering[at : at + 4] for at in (0, 4, 8, 12))
-            luminances = color.mastering[16:MASTERING_BYTES]
-            chunks += _chunk(b"mDCV", red + green + blue + white + luminances)
-        if color.light is not None:
-            light = (_LIGHT_STEPS * value for value in color.light)
-            chunks += _chunk(b"cLLI", struct.pack(">II", *light))
-    rest = png[_PNG_START:]
-    if dpi is not None:
-        across, down = (round(value / METRES_PER_INCH) for value in dpi)
-        # The encoder's own chunk says only that pixels are square.
-        if rest[4:8] == b"pHYs":
-            rest = rest[12 + int.from_bytes(rest[:4], "big") :]
-        chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, _METRE))
-    if exif is not None:
-        chunks += _chunk(b"eXIf", exif)
-    return png[:_PNG_START] + chunks + rest
-
-
-def _needs_tags(color: ColorTags) -> bool:
-    """Return whether a viewer would take the values for something else without tags."""
-    meaning = (color.primaries, color.transfer)
-    return UNSPECIFIED not in meaning and meaning not in ((BT709, BT709), (BT709, SRGB))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def write_mov_hdr(path: Path, color: ColorTags) -> bool:

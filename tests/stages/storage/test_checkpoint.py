@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stages.checkpoint import Checkpoints, NoCheckpoints, run_resumable
 from stages.errors import UnlayerError
+from stages.storage.checkpoint import Checkpoints, NoCheckpoints, run_resumable
 
 
 class Place(NamedTuple):
@@ -194,7 +194,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_part(
         Path(str(words[1])).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stages.checkpoint.save_file", full)
+    monkeypatch.setattr("stages.storage.checkpoint.save_file", full)
     with pytest.raises(UnlayerError, match="could not be written .*No space left"):
         Checkpoints(tmp_path / "keep", "f", every=0).get_or_compute("a", lambda: 1)
     assert not list((tmp_path / "keep").iterdir())

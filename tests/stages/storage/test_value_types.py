@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from stages.value_types import check_types, fits
+from stages.storage.value_types import check_types, fits
 
 
 @dataclass

@@ -27,10 +27,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from stages import safe_files
-from stages.checkpoint_encoding import decode, encode
 from stages.errors import CheckpointError, UnlayerError
 from stages.optim.threads import WorkQueue
+from stages.storage import safe_files
+from stages.storage.checkpoint_encoding import decode, encode
 
 T = TypeVar("T")
 
