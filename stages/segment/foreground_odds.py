@@ -58,8 +58,8 @@ def foreground_odds(
         return _odds_of_pictures(frames, context, marked)
     size = (frames.shape[-2], frames.shape[-1])
     motion = motion.resized(size)
-    odds, threshold = odds_by_speed(motion.speed)
-    odds = limited_by_shown_motion(odds, shown_motion(frames, motion), motion.speed)
+    by_speed = odds_by_speed(motion.speed)
+    odds = limited_by_shown_motion(by_speed.odds, shown_motion(frames, motion), motion.speed)
     before = context.before.get("matte")
     odds = _with_rested(with_previous_matte(odds, before, motion), motion)
     hint_odds = None if marked else _hint_odds_of(context, len(frames), size)
@@ -68,7 +68,7 @@ def foreground_odds(
         if context.hint is not None and hint_odds is not None:
             odds = with_hint_odds(odds, hint_odds, one_picture=len(context.hint) == 1)
         odds = with_marked(odds, marked, motion)
-        return vote(frames, odds, motion, threshold, turns=turns)
+        return vote(frames, odds, motion, by_speed.threshold, by_speed.outer_motion, turns=turns)
 
     if facts.plate is not None:
         return _odds_before_plate(frames, facts.plate.resized(size), odds, voted)
@@ -77,7 +77,7 @@ def foreground_odds(
         return found
 
     def voted_by_parallax() -> Tensor:
-        odds, _ = odds_by_speed(distance_from_scene(motion), LEAST_DISTANCE)
+        odds = odds_by_speed(distance_from_scene(motion), LEAST_DISTANCE).odds
         return voted(_with_rested(with_previous_matte(odds, before, motion), motion))
 
     return _compared(frames, motion, _clearer(found, voted_by_parallax, motion), voted)
@@ -119,9 +119,9 @@ def _odds_of_pictures(frames: Tensor, context: SeparationContext, marked: Marked
         if place in marked:
             found.append(resize(marked[place].odds[None, None], size)[0])
         else:
-            no_threshold = frames.new_ones(1)
+            unused = frames.new_ones(1)
             odds = start[place][None]
-            found.append(vote(picture[None], odds, None, no_threshold, turns=STILL_TURNS))
+            found.append(vote(picture[None], odds, None, unused, unused, turns=STILL_TURNS))
     return torch.cat(found)
 
 

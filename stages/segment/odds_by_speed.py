@@ -5,6 +5,8 @@ Log-odds are ``(T, h, w)``, at most :data:`stages.segment.log_odds.MOST_ODDS` fr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -24,8 +26,23 @@ SHOWN_STEEPNESS = 1.5  # log-odds for each factor of e by which more motion is s
 FAST = 0.01  # speed in widths a frame above which motion needs no such evidence
 
 
-def odds_by_speed(speed: Tensor, least: float | None = None) -> tuple[Tensor, Tensor]:
-    """Return the log-odds ``(T, h, w)`` of speeds, and the threshold of each frame, ``(T,)``.
+@dataclass(frozen=True)
+class SpeedOdds:
+    """What speeds against the camera say.
+
+    odds: log-odds of the foreground, ``(T, h, w)``.
+    threshold: of each frame's speeds, ``(T,)``, in their unit.
+    outer_motion: how fast the picture's outer edge moves, as a part of what Otsu's threshold asks
+        for, ``(T,)`` in [0, 1].
+    """
+
+    odds: Tensor
+    threshold: Tensor
+    outer_motion: Tensor
+
+
+def odds_by_speed(speed: Tensor, least: float | None = None) -> SpeedOdds:
+    """Return the log-odds of the foreground by speed, with each frame's threshold.
 
     The threshold is Otsu's. It rises if the picture's outer edge moves too, as water and leaves do.
 
@@ -33,16 +50,19 @@ def odds_by_speed(speed: Tensor, least: float | None = None) -> tuple[Tensor, Te
     """
     least = SLOWEST * speed.shape[-1] if least is None else least
     rows, columns = max(1, round(STRIP * speed.shape[-2])), max(1, round(STRIP * speed.shape[-1]))
-    thresholds = []
+    thresholds, outer_motion = [], []
     for frame in speed:
         by_otsu = otsu(frame**LEVELING) ** (1 / LEVELING)
         strips = (frame[:rows], frame[-rows:], frame[:, :columns], frame[:, -columns:])
         speeds = sorted(float(strip.quantile(STRIP_QUANTILE)) for strip in strips)
-        # The middle two strips, because the foreground may touch one.
-        by_outer_edge = ABOVE_OUTER * (speeds[1] + speeds[2]) / 2
+        # Three of the strips have to move: where the picture cuts it off, the foreground may touch
+        # two of them.
+        by_outer_edge = ABOVE_OUTER * speeds[1]
         thresholds.append(min(max(by_otsu, by_outer_edge), MOST_RAISED * by_otsu))
+        outer_motion.append(min(1.0, by_outer_edge / max(by_otsu, least)))
     threshold = running_median(torch.tensor(thresholds), 3).clamp_min(least).to(speed)
-    return odds_above(speed / threshold.view(-1, 1, 1)), threshold
+    odds = odds_above(speed / threshold.view(-1, 1, 1))
+    return SpeedOdds(odds, threshold, torch.tensor(outer_motion).to(speed))
 
 
 def limited_by_shown_motion(odds: Tensor, shown: Tensor, speed: Tensor) -> Tensor:

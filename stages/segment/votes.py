@@ -53,6 +53,7 @@ def vote(
     odds: Tensor,
     motion: WindowMotion | None,
     slow: Tensor,
+    outer_motion: Tensor,
     *,
     turns: int = TURNS,
 ) -> Tensor:
@@ -62,6 +63,9 @@ def vote(
     odds: log-odds to begin with, ``(T, h, w)`` in [-3, 3]; zero means unknown.
     motion: of frames of this size; ``None`` for a picture.
     slow: the speed in pixels a frame up to which a pixel counts as slow, ``(T,)``.
+    outer_motion: how fast the picture's outer edge moves, ``(T,)`` in [0, 1]; 1 for a picture.
+        Pixels there that look like foreground vote for the background to this part only, because
+        the picture may cut the foreground off. All others do so in full.
     """
     count, _, height, width = frames.shape
     matte = torch.sigmoid(odds)
@@ -73,7 +77,8 @@ def vote(
     found = odds
     for _ in range(turns):
         place = _relative_places(matte)
-        sides = (trust * matte).flatten(), ((trust + outer) * (1 - matte)).flatten()
+        by_outer = outer * torch.where(matte < 0.5, 1.0, outer_motion.view(-1, 1, 1))
+        sides = (trust * matte).flatten(), ((trust + by_outer) * (1 - matte)).flatten()
         by_color = _odds_by_votes(colors + place, color_bins, *sides).view_as(odds)
         found = odds + COLOR_WEIGHT * by_color + BIAS
         if motion is not None:
