@@ -119,9 +119,11 @@ def _odds_of_pictures(frames: Tensor, context: SeparationContext, marked: Marked
         if place in marked:
             found.append(resize(marked[place].odds[None, None], size)[0])
         else:
-            unused = frames.new_ones(1)
+            one = frames.new_ones(1)
             odds = start[place][None]
-            found.append(vote(picture[None], odds, None, unused, unused, turns=STILL_TURNS))
+            found.append(
+                vote(picture[None], odds, None, slow=one, outer_motion=one, turns=STILL_TURNS)
+            )
     return torch.cat(found)
 
 
