@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 import zlib
 from collections import defaultdict
@@ -29,6 +30,8 @@ import numpy as np
 import torch
 from measure_davis import overlaps
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from stages.context import FitSettings, SeparationContext
 from stages.motion.flow import resize, shrunk
@@ -113,7 +116,10 @@ def drawn_path(random: np.random.Generator) -> NDArray[np.float64]:
 
 
 def cropped(frames: Stack, masks: Stack, random: np.random.Generator) -> Piece:
-    """Return a fixed part of the picture that shows at least 60 % of the object."""
+    """Return a fixed part of the picture that shows at least 60 % of the object.
+
+    If 200 draws find none, it is the last of them.
+    """
     for _ in range(200):
         part = random.uniform(0.5, 0.75)
         where = np.repeat(random.uniform(-1, 1, (1, 2)), COUNT, 0)

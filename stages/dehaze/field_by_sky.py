@@ -77,8 +77,8 @@ def trust_in_sky(opaque: Tensor, in_view: float) -> float:
     opaque: from :func:`opaque_places`. in_view: how sure it is that the airlight is in view, from 0
     to 1.
     """
-    is_large = fraction_between(float(opaque.mean()), DOUBTED_PART, BELIEVED_PART)
-    return fraction_between(in_view, DOUBTED_VIEW, BELIEVED_VIEW) * is_large
+    extent = fraction_between(float(opaque.mean()), DOUBTED_PART, BELIEVED_PART)
+    return fraction_between(in_view, DOUBTED_VIEW, BELIEVED_VIEW) * extent
 
 
 def field_by_sky(

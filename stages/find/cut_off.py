@@ -29,8 +29,8 @@ MOST_TRIED = 3  # windows that are examined at an end of a stretch
 class CutOffSearch:
     """The search for transitions that are cut off, look after look.
 
-    begins_judged, ends_judged: the last frames of the clip at which
-    a stretch begins and ends that were judged.
+    begins_judged, ends_judged: the last frames of the clip at which a stretch begins and ends that
+    were judged.
     """
 
     begins_judged: int = -1

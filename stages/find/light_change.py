@@ -19,9 +19,9 @@ MOST_OF_VARIANCE = 0.6
 def is_change_of_light(one: Array, other: Array) -> bool:
     """Return whether light and motion explain how two frames differ.
 
-    one, other: ``(H, W, 3)`` in [0, 1]. A change of light gives each
-    channel another mean and another contrast. Each frame has to explain the structure of the other
-    one, because any picture without its contrast is like a plain one.
+    one, other: ``(H, W, 3)`` in [0, 1]. A change of light gives each channel another mean and
+    another contrast. Each frame has to explain the structure of the other one, because any picture
+    without its contrast is like a plain one.
     """
     left = _left_by_light(one, other), _left_by_light(other, one)
     difference = float(np.square(one - other).mean())

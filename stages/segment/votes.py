@@ -64,8 +64,8 @@ def vote(
     motion: of frames of this size; ``None`` for a picture.
     slow: the speed in pixels a frame up to which a pixel counts as slow, ``(T,)``.
     outer_motion: how fast the picture's outer edge moves, ``(T,)`` in [0, 1]; 1 for a picture.
-        Pixels there that look like foreground vote for the background to this part only, because
-        the picture may cut the foreground off. All others do so in full.
+        Pixels there that do not look like background vote for it to this part only, because the
+        picture may cut the foreground off. All others do so in full.
     """
     count, _, height, width = frames.shape
     matte = torch.sigmoid(odds)

@@ -21,7 +21,8 @@ Start reading at :mod:`stages.transition.separate`, which chooses the method. Th
     matte hides is kept as it was ``last_seen``.
   - ``alternate`` does as much work as the ``plan`` says: the motion fit
     (:mod:`stages.motion.carry`), the networks (``networks``), the sweeps (``sweep``) and the ties
-    (``ties``, ``tie_fit``, ``tie``). ``reconcile`` makes the layers of a step mix to the input.
+    (``ties``, ``tie_fit``, ``tie_weights``, ``tie``). ``reconcile`` makes the layers of a step mix
+    to the input.
 
 - ``confidence`` says how good a scene is expected to be, and ``seams`` whether it jumps where its
   separated frames begin.

@@ -4,7 +4,7 @@ A tie links a mixed frame to another frame of the same scene by a flow. Two thin
 while. A frame carried from the nearest clean one lacks what that one does not show, so each mixed
 frame is tied to several frames. And the flow between layers that are only half separated is wrong,
 so the flows of ties are fitted to the mixture itself (:mod:`stages.transition.tie_fit`). The layers
-then follow in closed form. A tie weighs more where the value that it brings agrees with the layer.
+then follow in closed form. How ties are weighed is in :mod:`stages.transition.tie_weights`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ of where it leads to, divided by this error:
   they were, which suits ties whose flows are still to be fitted.
 - :func:`weigh_by_spread`: where ties contradict each other they are wrong, and the more so the
   fainter the scene is. A layer of a faint scene is wrong itself, so that a difference from it says
-  little. The layers move further, and it is a rule for one solution alone: its result makes the
-  ties agree, right or wrong.
+  little. The layers move further. It is a rule for the last solution of a round: its result makes
+  the ties agree, right or wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from stages.mixing.mixture import SIDES, Mixture, Side
@@ -24,7 +25,7 @@ from stages.transition.reconcile import clarity
 from stages.transition.ties import FrameTies
 
 TIE_SCALE = 0.01
-"""Scale of a tie's weight, so that the most reliable one weighs about 100."""
+"""Scale of a tie's weight, so that the most reliable one weighs about 100 by its difference."""
 
 ERROR_RADIUS = 2
 """Radius, in pixels, of the square over which a tie's error is averaged."""
@@ -36,7 +37,8 @@ LEAST_ERROR = 0.01
 """Smallest error that :func:`weigh_by_difference` assumes for a tie, in values of [0, 1]."""
 
 DOUBLING_DISTANCE = 5
-"""Distance in frames at which the squared error that it assumes is twice that of a near one."""
+"""Distance in frames at which the squared error assumed by :func:`weigh_by_difference` is twice
+that of a near tie."""
 
 ROUNDING = 1e-5
 """What :func:`weigh_by_spread` adds to squares, in squared values of [0, 1]: rounding to 8 bits,
@@ -68,12 +70,21 @@ class Brought:
         """Return the mean square difference from the layer around a pixel, ``(K, 1, H, W)``."""
         return box(((self.values - self.layer) ** 2).mean(1, keepdim=True), ERROR_RADIUS)
 
+    def count(self) -> Tensor:
+        """Return how many ties are inside at a pixel, ``(1, 1, H, W)``."""
+        return self.inside.sum(0, keepdim=True).to(self.values)
+
     def spread(self) -> Tensor:
-        """Return the variance of the values inside around a pixel, ``(1, 1, H, W)``."""
-        count = self.inside.sum(0).clamp_min(1)
-        mean = (self.values * self.inside).sum(0) / count
-        from_mean = ((self.values - mean) ** 2).mean(1, keepdim=True) * self.inside
-        return box(from_mean.sum(0, keepdim=True) / count, ERROR_RADIUS)
+        """Return the variance of the values inside around a pixel, ``(1, 1, H, W)``.
+
+        It is pooled over the pixels around, and 0 where none of them has two ties inside.
+        """
+        count = self.count()
+        mean = (self.values * self.inside).sum(0, keepdim=True) / count.clamp_min(1)
+        squares = ((self.values - mean) ** 2).mean(1, keepdim=True) * self.inside
+        freedom = box((count - 1).clamp_min(0), ERROR_RADIUS)
+        pooled = box(squares.sum(0, keepdim=True), ERROR_RADIUS) / freedom.clamp_min(1e-6)
+        return torch.where(freedom > 0, pooled, 0.0)
 
 
 WeighTies = Callable[[Brought], Tensor]
@@ -116,11 +127,13 @@ def weigh_by_difference(ties: Brought) -> Tensor:
 
 
 def weigh_by_spread(ties: Brought) -> Tensor:
-    """Return weights by the error ``(s / v)^(2/3) e^(1/3)``.
+    """Return weights by the error ``(s / v)^(2/3) e^(1/3)``, and of a lone tie by difference.
 
     Here s is the spread of all ties of the frame, v the weight of the scene in it, and e the
     difference between what the tie brings and the layer. A least-squares fit of the logarithm of
-    the true squared error has the powers 0.7 of s, -0.65 of v and 0.28 of e.
+    the true squared error has the powers 0.7 of s, -0.65 of v and 0.28 of e. A tie that is inside
+    alone has no other to contradict it, so that nothing follows from its spread.
     """
     squared = ((ties.spread() + ROUNDING) / ties.visible) ** 2 * (ties.difference() + ROUNDING)
-    return TIE_SCALE * ties.clear * squared.pow(-1 / 3) * ties.inside
+    weights = TIE_SCALE * ties.clear * squared.pow(-1 / 3) * ties.inside
+    return torch.where(ties.count() < 2, weigh_by_difference(ties), weights)

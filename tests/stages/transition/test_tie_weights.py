@@ -61,6 +61,16 @@ def test_ties_that_agree_and_scenes_that_show_weigh_more_by_spread(seed: int) ->
     )
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_lone_tie_is_weighed_by_its_difference(seed: int) -> None:
+    some = drawn(seed)
+    some.inside[1:, :, :, :4] = False
+    alone = some.inside.sum(0, keepdim=True).expand(5, 1, -1, -1) == 1
+    weights = weigh_by_spread(some)
+    assert torch.equal(weights[alone], weigh_by_difference(some)[alone])
+    assert not torch.equal(weights[~alone], weigh_by_difference(some)[~alone])
+
+
 def test_what_lies_outside_does_not_count_as_spread() -> None:
     some = drawn(0, scatter=0.0)
     some.values[0] += 0.5
