@@ -83,8 +83,8 @@ class Brought:
         mean = (self.values * self.inside).sum(0, keepdim=True) / count.clamp_min(1)
         squares = ((self.values - mean) ** 2).mean(1, keepdim=True) * self.inside
         freedom = box((count - 1).clamp_min(0), ERROR_RADIUS)
-        pooled = box(squares.sum(0, keepdim=True), ERROR_RADIUS) / freedom.clamp_min(1e-6)
-        return torch.where(freedom > 0, pooled, 0.0)
+        # Where no pixel around has two ties inside, no square is left either.
+        return box(squares.sum(0, keepdim=True), ERROR_RADIUS) / freedom.clamp_min(1e-6)
 
 
 WeighTies = Callable[[Brought], Tensor]
